@@ -1,0 +1,87 @@
+#include "base/number.h"
+
+bool number_parse_u64(struct slice text, uint64_t max, uint64_t *value_out)
+{
+    uint64_t value = 0;
+    if (text.n == 0 || text.n > NUMBER_U64_MAX_DIGITS)
+        return false;
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned digit = (unsigned)text.p[i] - '0';
+        if (digit > 9)
+            return false;
+        if (value > (UINT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    if (value > max)
+        return false;
+    *value_out = value;
+    return true;
+}
+
+bool number_parse_s64(struct slice text, int64_t min, int64_t max, int64_t *value_out)
+{
+    uint64_t magnitude;
+    bool is_negative = text.n > 0 && text.p[0] == '-';
+    struct slice digits = is_negative ? slice_of(text.p + 1, text.n - 1) : text;
+    if (!number_parse_u64(digits, (uint64_t)INT64_MAX, &magnitude))
+        return false;
+    int64_t value = is_negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    if (value < min || value > max)
+        return false;
+    *value_out = value;
+    return true;
+}
+
+bool number_parse_size(struct slice text, uint64_t max, uint64_t *value_out)
+{
+    static const char suffixes[] = "kmgt";
+    unsigned shift = 0;
+    uint64_t value;
+    if (text.n == 0)
+        return false;
+    const char *suffix = NULL;
+    if (text.p[text.n - 1] != '\0')
+        suffix = strchr(suffixes, text.p[text.n - 1] | 0x20);
+    if (suffix != NULL) {
+        shift = 10 * (unsigned)(suffix - suffixes + 1);
+        text.n--;
+    }
+    if (!number_parse_u64(text, max >> shift, &value))
+        return false;
+    *value_out = value << shift;
+    return true;
+}
+
+/* All two-digit numbers, so that a division yields two digits. */
+static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324"
+                                  "25262728293031323334353637383940414243444546474849"
+                                  "50515253545556575859606162636465666768697071727374"
+                                  "75767778798081828384858687888990919293949596979899";
+
+size_t number_render_u64(uint8_t *out, uint64_t value)
+{
+    uint8_t digits[NUMBER_U64_MAX_DIGITS];
+    size_t at = sizeof digits;
+    while (value >= 100) {
+        at -= 2;
+        memcpy(digits + at, digit_pairs + 2 * (value % 100), 2);
+        value /= 100;
+    }
+    if (value >= 10) {
+        at -= 2;
+        memcpy(digits + at, digit_pairs + 2 * value, 2);
+    } else {
+        digits[--at] = (uint8_t)('0' + value);
+    }
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
+size_t number_render_s64(uint8_t *out, int64_t value)
+{
+    if (value >= 0)
+        return number_render_u64(out, (uint64_t)value);
+    *out = '-';
+    return 1 + number_render_u64(out + 1, 0 - (uint64_t)value);
+}

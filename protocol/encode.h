@@ -1,0 +1,29 @@
+/* encode.h - struct reply to bytes; the mirror of parse.h.
+ * Owns: nothing.   Thread: any.
+ * Never: allocates; writes more than the maxima below. */
+#ifndef PROTOCOL_ENCODE_H
+#define PROTOCOL_ENCODE_H
+
+#include "protocol/reply.h"
+#include "protocol/request.h"
+
+#define ENCODE_HEAD_MAX 1024 /* plus reply.text.n */
+#define ENCODE_TAIL_MAX 16
+#define ENCODE_STAT_MAX 64   /* plus name.n and value.n */
+
+/* All bytes before the value (for a reply without a value: all of the reply but the tail).
+ * 0 when the request is quiet and this outcome is one it hides. */
+size_t encode_head(const struct request *request, const struct reply *reply, uint8_t *out);
+
+/* The bytes behind the value: CR LF, and END after the last key of a get line. */
+size_t encode_tail(const struct request *request, const struct reply *reply, uint8_t *out);
+
+/* True when quietness hides this reply; its value must not be sent either. */
+bool encode_is_hidden(const struct request *request, const struct reply *reply);
+
+/* One statistic, and the end of a list of them, in the request's dialect. */
+size_t encode_stat(const struct request *request, struct slice name, struct slice value,
+                   uint8_t *out);
+size_t encode_stat_end(const struct request *request, uint8_t *out);
+
+#endif

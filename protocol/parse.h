@@ -1,0 +1,45 @@
+/* parse.h - bytes to struct request.
+ * Owns: nothing; requests borrow from the input.   Thread: any, one at a time per parser.
+ * Never: allocates, logs, reads a clock, or consumes bytes when it answers PARSE_MORE. */
+#ifndef PROTOCOL_PARSE_H
+#define PROTOCOL_PARSE_H
+
+#include "base/must.h"
+#include "protocol/request.h"
+
+#define TEXT_LINE_MAX     2048      /* bytes without a newline before a text line is refused */
+#define MULTIGET_LINE_MAX (1 << 20) /* the same for get, gets, gat and gats: room for keys */
+#define BINARY_HEADER     24
+#define BINARY_BODY_MAX   (1u << 30)
+
+enum parse_result {
+    PARSE_OK,   /* *out is a request, *n_consumed_out bytes belong to its head */
+    PARSE_MORE, /* nothing consumed: call again with the same bytes and more behind them */
+    PARSE_BAD,  /* the stream cannot be followed: answer out->status unless it is STATUS_NONE,
+                 * then close */
+};
+
+enum protocol {
+    PROTOCOL_AUTO,   /* the first byte decides: 0x80 is binary, anything else text */
+    PROTOCOL_TEXT,   /* classic and meta */
+    PROTOCOL_BINARY,
+};
+
+/* What parsing remembers between calls of one connection. A copy taken before a request and put
+ * back rewinds to that request. */
+struct parser {
+    uint8_t protocol;      /* enum protocol; AUTO until the first byte is seen */
+    uint8_t multiget;      /* inside a get line: which command, 0 = not inside */
+    uint32_t n_searched;   /* bytes known to hold no newline (a memo, never needed) */
+    uint32_t n_line_left;  /* inside a get line: bytes up to and with its newline */
+    int32_t exptime;       /* of a gat line */
+};
+
+void parser_init(struct parser *parser, enum protocol allowed);
+
+/* Parses the head of one request at p[0..n). A get line of many keys comes out as one request per
+ * key, is_first and is_last marking the ends; the whole line is validated before its first key. */
+MUST_USE enum parse_result parse_request(struct parser *parser, const uint8_t *p, size_t n,
+                                         struct request *out, size_t *n_consumed_out);
+
+#endif
