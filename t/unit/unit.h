@@ -1,0 +1,20 @@
+/* unit.h - the frame of a unit test program: one Check suite, results as TAP on stdout. */
+#ifndef T_UNIT_UNIT_H
+#define T_UNIT_UNIT_H
+
+#include <check.h>
+#include <stdlib.h>
+
+#define UNIT_TEST(tcase, function) tcase_add_test(tcase, function)
+
+static inline int unit_run(Suite *suite)
+{
+    SRunner *runner = srunner_create(suite);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+#endif
