@@ -37,7 +37,7 @@ enum command_class {
     N_CLASSES
 };
 
-/* "get", "set": lower case, for logs, probes and statistics. */
+/* "GET", "SET": for logs, probes and statistics. */
 const char *verb_name(enum verb verb);
 enum command_class verb_class(enum verb verb);
 bool verb_takes_value(enum verb verb);
