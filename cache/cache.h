@@ -1,0 +1,294 @@
+/* cache.h - the storage engine: items of tenants in a log of segments, found through a tagged index.
+ * Owns: all item and index memory, and the threads that reclaim and grow it.
+ * Thread: each thread that calls in has a struct cache_thread; calls that take one may run at any
+ *         time between cache_thread_online and cache_thread_offline of that thread.
+ * Never: reads a clock (`now` is an argument, Unix seconds), logs, or knows a protocol. */
+#ifndef CACHE_CACHE_H
+#define CACHE_CACHE_H
+
+#include "base/bytes.h"
+#include "base/must.h"
+
+struct cache;
+struct cache_tenant;
+struct cache_thread;
+struct cache_upload;
+
+#define CACHE_KEY_MAX 250
+#define CACHE_NEVER   0u /* exptime: never expires */
+#define CACHE_PAST    1u /* exptime: over already */
+
+enum cache_result {
+    CACHE_OK,
+    CACHE_MISS,        /* no such item */
+    CACHE_EXPIRED,     /* a miss, because its time was over */
+    CACHE_FLUSHED,     /* a miss, because of a flush */
+    CACHE_EXISTS,      /* the cas given differs from the item's */
+    CACHE_NOT_STORED,  /* add: the key is there; replace, append, prepend: it is not */
+    CACHE_TOO_LARGE,   /* the item would exceed the tenant's item_max */
+    CACHE_NO_MEMORY,   /* no room and nothing may be evicted, or malloc failed */
+    CACHE_NON_NUMERIC, /* arithmetic on a value that is no number */
+};
+
+/* ---- life ---- */
+
+struct cache_config {
+    size_t memory;         /* bytes for items and index together (-m) */
+    size_t item_max;       /* bytes of the largest item, header included (-I) */
+    bool is_evicting;      /* false: a full cache answers CACHE_NO_MEMORY (-M) */
+    bool has_cas;          /* false: every cas is 0 (-C) */
+    bool has_huge_pages;   /* advise transparent huge pages for arena and index */
+    unsigned hash_power;   /* log2 of the index's slots at start; 0 = chosen */
+    uint64_t hash_seed;    /* 0 = random; otherwise fixed (tests) */
+};
+
+/* NULL with a sentence in error on failure. Makes the tenant "default" (all memory). */
+MUST_USE struct cache *cache_create(const struct cache_config *config, char *error, size_t n_error);
+void cache_destroy(struct cache **cache);
+
+/* Starts and stops the reaper (free reserve, expiry, compaction, index growth). Without it the
+ * work is done by writers when they need room, and by cache_maintain (tests). */
+MUST_USE bool cache_start(struct cache *cache);
+void cache_stop(struct cache *cache);
+void cache_maintain(struct cache *cache, uint32_t now);
+
+/* Once per second, from one thread: publishes now to the reaper, carries out delayed flushes. */
+void cache_tick(struct cache *cache, uint32_t now);
+
+MUST_USE struct cache_thread *cache_thread_create(struct cache *cache);
+void cache_thread_destroy(struct cache_thread **thread);
+
+/* Items seen by this thread stay readable until it goes offline. A worker is online during a turn
+ * of its loop and offline while it waits; both are cheap and may be repeated. */
+void cache_thread_online(struct cache_thread *thread);
+void cache_thread_offline(struct cache_thread *thread);
+
+/* ---- tenants ---- */
+
+struct cache_tenant_config {
+    const char *name;  /* copied */
+    size_t guarantee;  /* bytes that other tenants cannot take */
+    size_t limit;      /* bytes it may hold at most; 0 = all memory */
+    size_t item_max;   /* 0 = the cache's */
+};
+
+MUST_USE struct cache_tenant *cache_tenant_create(struct cache *cache,
+                                                  const struct cache_tenant_config *config);
+void cache_tenant_configure(struct cache_tenant *tenant, const struct cache_tenant_config *config);
+/* Drops its items; the handle is invalid once every thread has been offline. */
+void cache_tenant_destroy(struct cache_tenant **tenant);
+struct cache_tenant *cache_default_tenant(struct cache *cache);
+
+/* Kills every item of the tenant: at once (at = 0) or at Unix second `at`. A second call replaces
+ * a pending one, and never brings an item back. O(1). Items stored after it, live. */
+void cache_flush(struct cache_tenant *tenant, uint32_t at);
+
+/* ---- keys ---- */
+
+struct cache_key {
+    struct slice bytes; /* 1..CACHE_KEY_MAX */
+    uint64_t hash;      /* cache_hash of bytes for the tenant */
+};
+
+uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant,
+                    struct slice key);
+/* First for all keys of a batch the one, then for all the other: each hides a cache miss. */
+void cache_prefetch_bucket(const struct cache *cache, uint64_t hash);
+void cache_prefetch_item(const struct cache *cache, uint64_t hash);
+
+/* ---- reading ---- */
+
+/* What is known of an item; valid until the thread goes offline. */
+struct cache_item {
+    uint64_t cas;
+    uint32_t client_flags;
+    uint32_t exptime;        /* after the access; CACHE_NEVER or Unix seconds */
+    uint32_t exptime_before; /* before it */
+    uint32_t last_access;    /* Unix seconds, before this access */
+    uint32_t n_value;
+    uint32_t size;           /* bytes with header and key */
+    uint8_t item_class;      /* size group, 1.. */
+    bool was_fetched;        /* before this access */
+    bool is_stale;           /* meta X */
+    bool is_won;             /* meta W: this access won the right to recache */
+    bool is_already_won;     /* meta Z */
+    bool key_is_base64;
+    const uint8_t *value;    /* contiguous, or NULL: use cache_item_chunk */
+    uint64_t handle;         /* for cache_pin and cache_item_chunk */
+    uint8_t number[24];      /* a counter's value is copied here (value points to it) */
+};
+
+/* How an access goes beyond reading; all false or zero is a plain get. */
+struct cache_access {
+    bool does_touch;        /* set exptime */
+    bool is_silent;         /* neither bump nor mark fetched */
+    bool has_state;         /* take part in stale, won and recache (meta mg) */
+    bool does_vivify;       /* create an empty item on a miss, as won */
+    bool does_recache;      /* win when fewer than recache_ttl seconds are left */
+    bool sets_cas;          /* cas of a vivified item */
+    bool key_is_base64;     /* for a vivified item */
+    uint32_t exptime;
+    uint32_t vivify_exptime;
+    uint32_t recache_ttl;
+    uint64_t new_cas;
+};
+
+/* The plain get: no lock, no shared write when the item is hot. */
+MUST_USE enum cache_result cache_get(struct cache_thread *thread, struct cache_tenant *tenant,
+                                     const struct cache_key *key, uint32_t now,
+                                     struct cache_item *item_out);
+
+/* CACHE_MISS and its kinds also when it was vivified; then item_out->is_won is true and item_out
+ * describes the new item (was it a miss? result; is there an item to show? is_won). */
+MUST_USE enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant *tenant,
+                                        const struct cache_key *key, uint32_t now,
+                                        const struct cache_access *access,
+                                        struct cache_item *item_out);
+
+/* The bytes of the value from offset on that lie together; 0 < n <= n_value - offset. */
+struct slice cache_item_chunk(const struct cache *cache, const struct cache_item *item,
+                              size_t offset);
+
+/* Keeps the item's bytes readable after the thread goes offline, until cache_unpin. False when the
+ * tenant's share for pins is used up: copy the bytes then. */
+MUST_USE bool cache_pin(struct cache_thread *thread, const struct cache_item *item);
+void cache_unpin(struct cache_thread *thread, uint64_t handle, uint32_t n_value);
+
+/* ---- writing ---- */
+
+enum cache_mode { CACHE_SET, CACHE_ADD, CACHE_REPLACE, CACHE_APPEND, CACHE_PREPEND };
+
+struct cache_store {
+    enum cache_mode mode;
+    bool compares_cas;   /* act only on an item with this cas; none there: CACHE_MISS */
+    bool invalidates;    /* meta I: a cas lower than the item's stores as stale, keeping its exptime */
+    bool sets_cas;
+    bool does_vivify;    /* append, prepend on a miss: create with vivify_exptime */
+    bool key_is_base64;
+    uint32_t client_flags;
+    uint32_t exptime;
+    uint32_t vivify_exptime;
+    uint64_t cas;
+    uint64_t new_cas;
+    struct slice value;
+};
+
+struct cache_stored {
+    uint64_t cas;     /* of the item now there; 0 when nothing was stored */
+    uint32_t n_value; /* after append or prepend: the whole */
+};
+
+MUST_USE enum cache_result cache_store(struct cache_thread *thread, struct cache_tenant *tenant,
+                                       const struct cache_key *key, uint32_t now,
+                                       const struct cache_store *store,
+                                       struct cache_stored *stored_out);
+
+/* A value that arrives in pieces goes straight to its place. The upload survives going offline; it
+ * takes memory as bytes arrive, and holds back no other writer. The key is copied. */
+MUST_USE enum cache_result cache_upload_create(struct cache_thread *thread,
+                                               struct cache_tenant *tenant,
+                                               const struct cache_key *key, uint32_t n_value,
+                                               uint32_t client_flags,
+                                               struct cache_upload **upload_out);
+/* Where the next bytes go: at least 1 byte. CACHE_NO_MEMORY: abort and swallow. */
+MUST_USE enum cache_result cache_upload_space(struct cache_thread *thread,
+                                              struct cache_upload *upload, uint8_t **p_out,
+                                              size_t *n_out);
+void cache_upload_advance(struct cache_upload *upload, size_t n);
+/* All n_value bytes are there: store them (store->value is ignored). Destroys the upload. */
+MUST_USE enum cache_result cache_upload_commit(struct cache_thread *thread,
+                                               struct cache_upload **upload, uint32_t now,
+                                               const struct cache_store *store,
+                                               struct cache_stored *stored_out);
+void cache_upload_abort(struct cache_thread *thread, struct cache_upload **upload);
+
+struct cache_arith {
+    bool is_decrement;
+    bool compares_cas;
+    bool creates;       /* on a miss: an item with `initial`; the result is CACHE_OK */
+    bool sets_cas;
+    bool does_touch;    /* set exptime of an existing item */
+    bool key_is_base64;
+    uint64_t delta;
+    uint64_t initial;
+    uint64_t cas;
+    uint64_t new_cas;
+    uint32_t exptime;        /* does_touch */
+    uint32_t create_exptime; /* creates */
+};
+
+/* incr wraps, decr stops at 0; a shorter result is padded with spaces. number_out is the new value.
+ * *was_created_out tells a created item from an updated one. */
+MUST_USE enum cache_result cache_arith(struct cache_thread *thread, struct cache_tenant *tenant,
+                                       const struct cache_key *key, uint32_t now,
+                                       const struct cache_arith *arith, uint64_t *number_out,
+                                       bool *was_created_out, struct cache_item *item_out);
+
+struct cache_remove {
+    bool compares_cas;
+    bool invalidates;   /* meta I: keep it, stale */
+    bool empties;       /* meta x: keep an empty item */
+    bool does_touch;    /* with one of the two: set exptime */
+    bool sets_flags;    /* with empties: client_flags */
+    bool sets_cas;
+    uint32_t exptime;
+    uint32_t client_flags;
+    uint64_t cas;
+    uint64_t new_cas;
+};
+
+MUST_USE enum cache_result cache_remove(struct cache_thread *thread, struct cache_tenant *tenant,
+                                        const struct cache_key *key, uint32_t now,
+                                        const struct cache_remove *remove);
+
+/* ---- memory and sight ---- */
+
+/* A new value for cache_config.memory. Takes effect gradually when lower. False: out of bounds. */
+MUST_USE bool cache_set_memory(struct cache *cache, size_t memory);
+
+struct cache_stats {
+#define CACHE_COUNTER(name, help) uint64_t name;
+#include "cache/counters.def"
+#undef CACHE_COUNTER
+};
+
+/* Sums for one tenant, or for all (tenant NULL). */
+void cache_stats_read(struct cache *cache, struct cache_tenant *tenant, struct cache_stats *out);
+/* Zeroes what counts events; sizes and numbers of items stay. */
+void cache_stats_reset(struct cache *cache, struct cache_tenant *tenant);
+
+#define CACHE_N_CLASSES 4 /* size groups, shown as slab classes 1..4 */
+
+struct cache_class_stats {
+    uint64_t n_items;
+    uint64_t n_bytes;     /* live, with headers */
+    uint64_t n_probation; /* items in the probation queue */
+    uint64_t n_segments;
+    uint64_t segment_size;
+    uint64_t size_min;    /* item sizes of this class */
+    uint64_t size_max;
+    uint64_t age;         /* seconds since the oldest segment was opened */
+    uint64_t evictions;
+    uint64_t evicted_unfetched;
+    uint64_t expired_unfetched;
+    uint64_t reclaimed;
+    uint64_t n_no_memory;
+};
+
+void cache_class_stats_read(struct cache *cache, struct cache_tenant *tenant, unsigned item_class,
+                            uint32_t now, struct cache_class_stats *out);
+
+/* Dumps: visits items of a tenant a part at a time. Start with a zeroed cursor; each call visits at
+ * least one bucket and calls visit for up to about n_max live items; false when the walk is over.
+ * An item present during the whole walk is visited at least once. */
+struct cache_cursor {
+    uint64_t position;
+};
+
+typedef void cache_visit(void *arg, struct slice key, const struct cache_item *item);
+
+MUST_USE bool cache_walk(struct cache_thread *thread, struct cache_tenant *tenant,
+                         struct cache_cursor *cursor, unsigned n_max, uint32_t now,
+                         cache_visit *visit, void *arg);
+
+#endif
