@@ -89,7 +89,8 @@ struct request {
     uint8_t n_trailer;
 
     struct slice command; /* text: the command word, for messages */
-    struct slice args;    /* admin and stats: the rest of the line or the STAT key; SASL: unused */
+    struct slice args;    /* admin and stats: the rest of the line, the STAT key, a binary level as
+                           * digits (in raw_key); SASL: unused */
     struct slice meta;    /* meta: the region of flag tokens, in the order sent */
 
     uint8_t raw_key[BASE64_KEY_MAX + 4];
