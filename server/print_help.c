@@ -1,0 +1,114 @@
+#include "server/options.h"
+
+#include "config.h"
+#include "server/option_rows.h"
+
+#define HELP_COLUMN 30
+#define HELP_WIDTH  96
+
+static const char *argument_name(const struct option_row *row)
+{
+    switch (row->type) {
+    case TYPE_SIZE:
+    case TYPE_KIB:
+    case TYPE_MIB:
+        return "<size>";
+    case TYPE_OCTAL:
+        return "<mask>";
+    case TYPE_CHAR:
+        return "<char>";
+    case TYPE_CHOICE:
+        return "<name>";
+    case TYPE_PATH:
+    case TYPE_PATH_OR_NO:
+        return "<file>";
+    case TYPE_TEXT:
+        return "<text>";
+    case TYPE_LIST:
+        return "<list>";
+    default:
+        return "<num>";
+    }
+}
+
+/* The help text from HELP_COLUMN on, broken between words. */
+static void print_wrapped(FILE *out, const char *text, int column)
+{
+    if (column >= HELP_COLUMN)
+        fprintf(out, "\n%*s", HELP_COLUMN, "");
+    else
+        fprintf(out, "%*s", HELP_COLUMN - column, "");
+    int at = HELP_COLUMN;
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (at > HELP_COLUMN && at + 1 + n > HELP_WIDTH) {
+            fprintf(out, "\n%*s", HELP_COLUMN, "");
+            at = HELP_COLUMN;
+        } else if (at > HELP_COLUMN) {
+            fputc(' ', out);
+            at++;
+        }
+        fwrite(text, 1, (size_t)n, out);
+        at += n;
+        text += n + (text[n] == ' ');
+    }
+    fputc('\n', out);
+}
+
+static int print_option_name(FILE *out, const struct option_row *row)
+{
+    int n = row->letter ? fprintf(out, "-%c, --%s", row->letter, row->name)
+                        : fprintf(out, "    --%s", row->name);
+    if (!option_is_bare(row))
+        n += fprintf(out, "=%s", argument_name(row));
+    return n;
+}
+
+static int print_word_name(FILE *out, const struct option_row *row)
+{
+    bool can_be_turned_off = option_is_bare(row) || row->type == TYPE_LEVEL;
+    int n = fprintf(out, "   %s%s", can_be_turned_off ? "[no_]" : "", row->name);
+    if (row->type == TYPE_LEVEL)
+        n += fprintf(out, "[=%s]", argument_name(row));
+    else if (!option_is_bare(row))
+        n += fprintf(out, "=%s", argument_name(row));
+    return n;
+}
+
+static void print_rows(FILE *out, bool is_suboption, bool is_inert)
+{
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (!row->name || row->is_suboption != is_suboption ||
+            (row->effect == EFFECT_NONE) != is_inert)
+            continue;
+        int n = is_suboption ? print_word_name(out, row) : print_option_name(out, row);
+        print_wrapped(out, row->help, n);
+    }
+}
+
+void print_help(FILE *out)
+{
+    print_version(out);
+    fputs("usage: keepd [options]\n\n", out);
+    print_rows(out, false, false);
+    fputs("\nWords of -o:\n", out);
+    print_rows(out, true, false);
+    fputs("\nAccepted for the sake of existing command lines, without effect:\n", out);
+    print_rows(out, false, true);
+    print_rows(out, true, true);
+    fputs("\nDefaults and more: man keepd.\n", out);
+}
+
+void print_version(FILE *out)
+{
+    fprintf(out, "keepd %s (compatible with memcached 1.6.45)\n", PACKAGE_VERSION);
+}
+
+void print_license(FILE *out)
+{
+    fputs("keepd is free software under the BSD 3-clause license: it may be used, changed and\n"
+          "passed on, with its copyright notice, and comes without any warranty.\n"
+          "The full text is in the file LICENSE.\n",
+          out);
+}
