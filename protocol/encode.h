@@ -11,6 +11,9 @@
 #define ENCODE_TAIL_MAX 16
 #define ENCODE_STAT_MAX 64   /* plus name.n and value.n */
 
+/* A get line of text is refused as a whole: a server that answers an error to its first key answers
+ * the same to all of them (one line goes out and no END); what fails later for one key is a miss. */
+
 /* All bytes before the value (for a reply without a value: all of the reply but the tail).
  * 0 when the request is quiet and this outcome is one it hides. */
 size_t encode_head(const struct request *request, const struct reply *reply, uint8_t *out);

@@ -21,7 +21,7 @@ struct reply {
     uint64_t cas;
     uint64_t number;         /* incr, decr: the new value */
     int64_t ttl_before;      /* seconds left before this request touched the item; -1 = no expiry */
-    int64_t ttl_after;       /* ... and after it */
+    int64_t ttl_after;       /* ... and after it; of an item that it created, both are its time */
     uint32_t last_access;    /* seconds since the last access */
     uint32_t item_class;     /* me: cls */
     uint32_t item_size;      /* me: bytes with header */

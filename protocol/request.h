@@ -88,11 +88,14 @@ struct request {
     uint32_t n_value;
     uint8_t n_trailer;
 
-    struct slice command; /* text: the command word, for messages */
+    /* Text: the command word. A login by `set` needs no sense in the other words but <bytes>: it may
+     * be VERB_BAD with command "set" and n_trailer 2. */
+    struct slice command;
     struct slice args;    /* admin and stats: the rest of the line, the STAT key, a binary level as
                            * digits (in raw_key); SASL: unused */
     struct slice meta;    /* meta: the region of flag tokens, in the order sent */
 
+    /* key and args may point here: a copied request still uses the first one's. */
     uint8_t raw_key[BASE64_KEY_MAX + 4];
 };
 

@@ -1,0 +1,248 @@
+#include "protocol/base64.h"
+#include "protocol/text_line.h"
+
+#include <stddef.h>
+
+#define META_WORDS_MAX 20 /* of a line, command and key counted */
+#define OPAQUE_MAX     31
+
+/* Who uses a flag. */
+enum { MG = 1, MS = 2, MD = 4, MA = 8 };
+
+enum token {
+    TOKEN_UNKNOWN, /* no such flag */
+    TOKEN_FLAG,    /* none; more bytes behind the letter do no harm */
+    TOKEN_QUIET,
+    TOKEN_U64,
+    TOKEN_S32,
+    TOKEN_U32,
+    TOKEN_MODE,
+    TOKEN_OPAQUE, /* copied from request.meta to the reply */
+    TOKEN_PROXY,  /* reserved for proxies, neither read nor returned */
+};
+
+struct meta_row {
+    uint8_t verb;
+    uint8_t who;
+    uint32_t does;
+};
+
+#define LETTER_FIRST 'A'
+#define N_LETTERS    ('z' - 'A' + 1)
+
+static const struct meta_row meta_rows['z' + 1] = {
+#define META_COMMAND(letter, verb, who, does) [letter] = {VERB_##verb, who, does},
+#include "protocol/meta_commands.def"
+#undef META_COMMAND
+};
+
+struct flag_row {
+    uint8_t token;
+    uint8_t who;
+    uint8_t bad; /* enum status: answer to a token that cannot be read */
+    uint8_t field;
+    uint32_t does;
+};
+
+#define FIELD_none           0
+#define FIELD_cas            offsetof(struct request, cas)
+#define FIELD_new_cas        offsetof(struct request, new_cas)
+#define FIELD_delta          offsetof(struct request, delta)
+#define FIELD_initial        offsetof(struct request, initial)
+#define FIELD_client_flags   offsetof(struct request, client_flags)
+#define FIELD_exptime        offsetof(struct request, exptime)
+#define FIELD_vivify_exptime offsetof(struct request, vivify_exptime)
+#define FIELD_recache_ttl    offsetof(struct request, recache_ttl)
+
+static const struct flag_row flag_rows[N_LETTERS] = {
+#define META_FLAG(letter, token, field, bad, does, who) \
+    [letter - LETTER_FIRST] = {TOKEN_##token, who, STATUS_##bad, FIELD_##field, does},
+#include "protocol/meta_flags.def"
+#undef META_FLAG
+};
+
+static bool is_alphanumeric(uint8_t c)
+{
+    return (uint8_t)((c | 0x20) - 'a') < 26 || (uint8_t)(c - '0') < 10;
+}
+
+/* Reads a token into the field of its row. A command that does not use the flag wants it readable
+ * too, but keeps the field's default. */
+MUST_USE static bool read_number(const struct flag_row *row, struct slice text, bool is_used,
+                                 struct request *out)
+{
+    uint8_t *field = (uint8_t *)out + row->field;
+    uint64_t number = 0;
+    int64_t time = 0;
+    if (row->token == TOKEN_S32) {
+        if (!number_parse_s64(text, INT32_MIN, INT32_MAX, &time))
+            return false;
+        if (is_used)
+            memcpy(field, &time, sizeof time);
+        return true;
+    }
+    if (!number_parse_u64(text, row->token == TOKEN_U32 ? UINT32_MAX : UINT64_MAX, &number))
+        return false;
+    if (is_used && row->token == TOKEN_U32)
+        out->client_flags = (uint32_t)number;
+    else if (is_used)
+        memcpy(field, &number, sizeof number);
+    return true;
+}
+
+/* What a flag does beyond its bits. False when its token is bad. */
+MUST_USE static bool apply_flag(const struct flag_row *row, struct slice word, bool is_used,
+                                struct request *out, uint8_t *mode)
+{
+    switch ((enum token)row->token) {
+    case TOKEN_U64:
+    case TOKEN_S32:
+    case TOKEN_U32:
+        return read_number(row, slice_of(word.p + 1, word.n - 1), is_used, out);
+    case TOKEN_OPAQUE:
+        return word.n - 1 <= OPAQUE_MAX;
+    case TOKEN_MODE:
+        *mode = word.n > 1 ? word.p[1] : ' ';
+        return true;
+    case TOKEN_QUIET:
+        out->is_quiet = is_used;
+        return true;
+    case TOKEN_UNKNOWN:
+    case TOKEN_FLAG:
+    case TOKEN_PROXY:
+        break;
+    }
+    return true;
+}
+
+/* Reads the flags one by one up to the first that is wrong; *n_words_out counts all words read. */
+static enum status read_flags(struct line line, uint8_t who, struct request *out, uint8_t *mode,
+                              unsigned *n_words)
+{
+    uint64_t seen = 0;
+    for (struct slice word = line_word(&line); word.n > 0; word = line_word(&line)) {
+        unsigned letter = (unsigned)word.p[0] - LETTER_FIRST;
+        if (letter >= N_LETTERS || flag_rows[letter].token == TOKEN_UNKNOWN)
+            return STATUS_INVALID_FLAG;
+        const struct flag_row *row = &flag_rows[letter];
+        bool is_used = (row->who & who) != 0;
+        if (seen >> letter & 1)
+            return STATUS_DUPLICATE_FLAG;
+        if (row->token != TOKEN_FLAG && !apply_flag(row, word, is_used, out, mode))
+            return row->bad;
+        seen |= 1ull << letter;
+        out->does |= is_used ? row->does : 0;
+        ++*n_words;
+    }
+    return STATUS_NONE;
+}
+
+/* Malformed words and their number are judged before any single flag is, wherever they stand. */
+static enum status gravest(struct line flags, unsigned n_words, uint8_t who, enum status found)
+{
+    for (struct slice word = line_word(&flags); word.n > 0; word = line_word(&flags)) {
+        if (!is_alphanumeric(word.p[0]))
+            return STATUS_BAD_FORMAT;
+        n_words++;
+    }
+    if (who == MA)
+        return STATUS_INVALID_OR_DUPLICATE_FLAG;
+    return n_words > META_WORDS_MAX ? STATUS_BAD_META_FLAGS : found;
+}
+
+MUST_USE static bool decode_key(struct request *out)
+{
+    size_t n;
+    if (!base64_decode(out->key, out->raw_key, &n))
+        return false;
+    out->key = slice_of(out->raw_key, n);
+    return true;
+}
+
+/* What M and the flags together make of ms. False when there is no such mode. */
+MUST_USE static bool choose_store(uint8_t mode, struct request *out)
+{
+    static const uint8_t verbs['S' + 1] = {
+        ['S'] = VERB_SET,    ['E'] = VERB_ADD,     ['R'] = VERB_REPLACE,
+        ['A'] = VERB_APPEND, ['P'] = VERB_PREPEND,
+    };
+    uint8_t verb = mode == 0 ? VERB_SET : mode <= 'S' ? verbs[mode] : VERB_BAD;
+    if (verb == VERB_BAD)
+        return false;
+    if (verb == VERB_ADD)
+        out->does &= ~(uint32_t)DO_CAS;
+    else if (verb == VERB_REPLACE && (out->does & DO_CAS))
+        verb = VERB_SET;
+    if (verb != VERB_APPEND && verb != VERB_PREPEND)
+        out->does &= ~(uint32_t)DO_VIVIFY;
+    if (!(out->does & DO_CAS))
+        out->does &= ~(uint32_t)DO_INVALIDATE;
+    out->verb = verb;
+    return true;
+}
+
+MUST_USE static bool choose_arithmetic(uint8_t mode, struct request *out)
+{
+    if (mode == 'D' || mode == '-')
+        out->verb = VERB_DECR;
+    return mode == 0 || mode == 'I' || mode == '+' || mode == 'D' || mode == '-';
+}
+
+/* mg, ms, md and ma, behind key and datalen. */
+static void parse_flags(const struct meta_row *row, struct line line, struct request *out)
+{
+    uint8_t mode = 0;
+    unsigned n_before = row->who == MS ? 3 : 2, n_words = n_before;
+    line_skip_spaces(&line);
+    out->meta = slice_of(line.at, (size_t)(line.end - line.at));
+    enum status status = STATUS_BAD_FORMAT;
+    if (LIKELY(out->key.n <= KEY_MAX))
+        status = read_flags(line, row->who, out, &mode, &n_words);
+    if (status == STATUS_NONE && (out->does & KEY_BASE64) && !decode_key(out))
+        status = STATUS_BAD_KEY_CODING;
+    if (UNLIKELY(status != STATUS_NONE || n_words > META_WORDS_MAX))
+        request_refuse(out, gravest(line, n_before, row->who, status));
+    else if (row->who == MS && !choose_store(mode, out))
+        request_refuse(out, STATUS_BAD_MS_MODE);
+    else if (row->who == MA && !choose_arithmetic(mode, out))
+        request_refuse(out, STATUS_BAD_MA_MODE);
+}
+
+/* me knows b only and does not look at anything else. */
+static void parse_debug(struct line line, struct request *out)
+{
+    for (struct slice word = line_word(&line); word.n > 0; word = line_word(&line))
+        if (word.p[0] == 'b')
+            out->does |= KEY_BASE64;
+    if (out->key.n > KEY_MAX)
+        request_refuse(out, STATUS_BAD_FORMAT);
+    else if ((out->does & KEY_BASE64) && !decode_key(out))
+        request_refuse(out, STATUS_BAD_KEY_CODING);
+}
+
+bool meta_parse(struct slice command, struct line line, struct request *out)
+{
+    if (command.n != 2 || command.p[0] != 'm' || command.p[1] > 'z')
+        return false;
+    const struct meta_row *row = &meta_rows[command.p[1]];
+    if (row->verb == VERB_BAD)
+        return false;
+    out->dialect = DIALECT_META;
+    out->verb = row->verb;
+    out->does = row->does;
+    if (row->verb == VERB_NOOP)
+        return true;
+    out->key = line_key(&line);
+    out->delta = row->who == MA;
+    if (UNLIKELY(out->key.n == 0 ||
+                 (row->who == MS && !line_value_size(line_word(&line), &out->n_value)))) {
+        request_refuse(out, STATUS_BAD_FORMAT);
+        return true;
+    }
+    out->n_trailer = row->who == MS ? VALUE_TRAILER : 0;
+    if (row->verb == VERB_META_DEBUG)
+        parse_debug(line, out);
+    else
+        parse_flags(row, line, out);
+    return true;
+}
