@@ -454,6 +454,9 @@ static int derive(struct settings *settings, FILE *err)
         settings->tcp_port = settings->udp_port;
     settings->is_detail_enabled = settings->is_given[SETTING_prefix_delimiter];
     settings->n_threads_per_udp = settings->n_threads;
+    for (char *at = settings->sasl_mechanisms; at && *at; at++)
+        if (*at == ',' || *at == ';')
+            *at = ' ';
     settings->requires_login = settings->has_sasl || settings->auth_file || settings->tenants_file;
     settings->is_loopback_only = !settings->listen_text && !settings->requires_login;
     return settings->listen_text ? read_listeners(settings, err) : default_listeners(settings, err);
