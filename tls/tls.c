@@ -1,27 +1,246 @@
-#include "tls/tls.h"
+#include "tls/state.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-void tls_config_init(struct tls_config *config_out)
+#include "tls/report.h"
+#include "tls/wire.h"
+
+#define DAY_S 86400
+
+static const int warning_days[] = {0, 1, 7, 30};
+#define NOT_WARNED 31
+
+static void free_tls(struct tls *tls)
 {
-    *config_out = (struct tls_config){
-        .key_format = TLS_KEY_PEM,
-        .verify = TLS_VERIFY_NONE,
-        .min_version = TLS_MIN_1_2,
-        .wbuf_size = TLS_WBUF_DEFAULT,
-    };
+    ticket_keys_destroy(&tls->ticket_keys);
+    BIO_meth_free(tls->wire);
+    (void)pthread_mutex_destroy(&tls->lock);
+    free(tls);
+}
+
+/* Under the lock. */
+static void set_current(struct tls *tls, struct context *context)
+{
+    const struct context *old = tls->current;
+    if (old == NULL || strcmp(old->facts.fingerprint, context->facts.fingerprint) != 0)
+        tls->warned_days = NOT_WARNED;
+    context->generation = ++tls->n_loads;
+    context->n_refs = 1;
+    context->next = tls->contexts;
+    tls->contexts = context;
+    tls->current = context;
+}
+
+/* Under the lock: one reference less; gives the context when it was the last. */
+static struct context *unlink_if_unused(struct tls *tls, struct context *context)
+{
+    MUST(context->n_refs > 0);
+    if (--context->n_refs > 0)
+        return NULL;
+    struct context **at = &tls->contexts;
+    while (*at != context)
+        at = &(*at)->next;
+    *at = context->next;
+    return context;
 }
 
 struct tls *tls_create(const struct tls_config *config, int64_t now_s,
                        struct tls_report *report_out)
 {
-    (void)config;
-    (void)now_s;
-    snprintf(report_out->text, sizeof report_out->text, "TLS is not there yet");
-    return NULL;
+    struct tls *tls = calloc(1, sizeof *tls);
+    if (tls == NULL) {
+        (void)report_fail(report_out, "Error starting TLS", config->chain_cert, "out of memory");
+        return NULL;
+    }
+    MUST(pthread_mutex_init(&tls->lock, NULL) == 0);
+    tls->n_refs = 1;
+    tls->ticket_keys = ticket_keys_create(now_s);
+    tls->wire = wire_create();
+    if (tls->ticket_keys == NULL || tls->wire == NULL) {
+        (void)report_fail(report_out, "Error starting TLS", config->chain_cert, NULL);
+        free_tls(tls);
+        return NULL;
+    }
+    struct context *context = context_create(tls, config, now_s, report_out);
+    if (context == NULL) {
+        free_tls(tls);
+        return NULL;
+    }
+    set_current(tls, context);
+    return tls;
+}
+
+/* Gives up one reference to context (if any) and one to tls. */
+static void drop(struct tls *tls, struct context *context)
+{
+    (void)pthread_mutex_lock(&tls->lock);
+    struct context *unused = context != NULL ? unlink_if_unused(tls, context) : NULL;
+    bool is_last = --tls->n_refs == 0;
+    (void)pthread_mutex_unlock(&tls->lock);
+    context_destroy(&unused);
+    if (is_last)
+        free_tls(tls);
 }
 
 void tls_destroy(struct tls **tls)
 {
+    struct tls *t = *tls;
+    if (t == NULL)
+        return;
     *tls = NULL;
+    drop(t, t->current);
+}
+
+struct context *state_take(struct tls *tls)
+{
+    (void)pthread_mutex_lock(&tls->lock);
+    struct context *context = tls->current;
+    context->n_refs++;
+    tls->n_refs++;
+    (void)pthread_mutex_unlock(&tls->lock);
+    return context;
+}
+
+void state_drop(struct context **context)
+{
+    struct context *c = *context;
+    *context = NULL;
+    drop(c->tls, c);
+}
+
+static void note_reload(struct tls *tls, int64_t now_s, bool has_worked, const char *text)
+{
+    tls->last_reload_s = now_s;
+    tls->last_reload_worked = has_worked;
+    snprintf(tls->last_reload_text, sizeof tls->last_reload_text, "%s", text);
+}
+
+bool tls_reload(struct tls *tls, const struct tls_config *config, int64_t now_s,
+                struct tls_report *report_out)
+{
+    struct context *before = state_take(tls);
+    struct context *context =
+        context_create(tls, config != NULL ? config : &before->config, now_s, report_out);
+    if (context != NULL && context->has_complaints) {
+        char warnings[TLS_REPORT_SIZE];
+        snprintf(warnings, sizeof warnings, "%s", report_out->text);
+        snprintf(report_out->text, sizeof report_out->text,
+                 "Error validating the certificate: %.560s", warnings);
+        context_destroy(&context);
+    }
+    state_drop(&before);
+
+    struct context *unused = NULL;
+    (void)pthread_mutex_lock(&tls->lock);
+    note_reload(tls, now_s, context != NULL, report_out->text);
+    if (context != NULL) {
+        struct context *old = tls->current;
+        set_current(tls, context);
+        unused = unlink_if_unused(tls, old);
+    }
+    (void)pthread_mutex_unlock(&tls->lock);
+    context_destroy(&unused);
+    return context != NULL;
+}
+
+void tls_tick(struct tls *tls, int64_t now_s)
+{
+    ticket_keys_tick(tls->ticket_keys, now_s);
+}
+
+void tls_set_policy(struct tls *tls, uint64_t policy)
+{
+    if (atomic_exchange(&tls->policy, policy) == policy)
+        return;
+    /* Tickets carry the policy; sessions of the cache do not, so they go. */
+    (void)pthread_mutex_lock(&tls->lock);
+    for (struct context *c = tls->contexts; c != NULL; c = c->next)
+        SSL_CTX_flush_sessions(c->ssl_ctx, 0);
+    (void)pthread_mutex_unlock(&tls->lock);
+}
+
+static int days_until(int64_t end_s, int64_t now_s)
+{
+    int64_t left_s = end_s - now_s;
+    return (int)(left_s >= 0 ? left_s / DAY_S : -((DAY_S - 1 - left_s) / DAY_S));
+}
+
+/* Under the lock. */
+static void fill_info(struct tls *tls, struct tls_info *info)
+{
+    const struct context *current = tls->current;
+    info->generation = current->generation;
+    info->last_reload_s = tls->last_reload_s;
+    info->last_reload_worked = tls->last_reload_worked;
+    snprintf(info->last_reload_text, sizeof info->last_reload_text, "%s", tls->last_reload_text);
+    for (const struct context *c = tls->contexts; c != NULL; c = c->next) {
+        unsigned n = c == current ? c->n_refs - 1 : c->n_refs;
+        info->n_sessions += n;
+        if (strcmp(c->facts.fingerprint, current->facts.fingerprint) != 0)
+            info->n_sessions_old += n;
+    }
+}
+
+void tls_info(struct tls *tls, int64_t now_s, struct tls_info *info_out)
+{
+    memset(info_out, 0, sizeof *info_out);
+    (void)pthread_mutex_lock(&tls->lock);
+    fill_info(tls, info_out);
+    (void)pthread_mutex_unlock(&tls->lock);
+
+    struct context *context = state_take(tls);
+    const struct certificate_facts *facts = &context->facts;
+    memcpy(info_out->subject, facts->subject, sizeof info_out->subject);
+    memcpy(info_out->issuer, facts->issuer, sizeof info_out->issuer);
+    memcpy(info_out->serial, facts->serial, sizeof info_out->serial);
+    memcpy(info_out->fingerprint, facts->fingerprint, sizeof info_out->fingerprint);
+    info_out->not_before_s = facts->not_before_s;
+    info_out->not_after_s = facts->not_after_s;
+    info_out->days_left = days_until(facts->not_after_s, now_s);
+    info_out->has_ca = context->config.ca_cert != NULL;
+    info_out->crl_next_update_s = context->crl_next_update_s;
+    info_out->loaded_s = context->loaded_s;
+    info_out->has_kernel_tls = context->config.has_kernel_tls && wire_kernel_tls_is_built();
+    context_describe_offer(context, info_out);
+    state_drop(&context);
+}
+
+int tls_expiry_warning(struct tls *tls, int64_t now_s)
+{
+    int due = -1;
+    (void)pthread_mutex_lock(&tls->lock);
+    int64_t left_s = tls->current->facts.not_after_s - now_s;
+    for (size_t i = 0; i < sizeof warning_days / sizeof *warning_days; i++) {
+        int days = warning_days[i];
+        if (left_s > (int64_t)days * DAY_S)
+            continue;
+        if (days < tls->warned_days)
+            due = tls->warned_days = days;
+        break;
+    }
+    (void)pthread_mutex_unlock(&tls->lock);
+    return due;
+}
+
+size_t tls_wbuf_size(struct tls *tls)
+{
+    (void)pthread_mutex_lock(&tls->lock);
+    size_t size = tls->current->config.wbuf_size;
+    (void)pthread_mutex_unlock(&tls->lock);
+    return size;
+}
+
+void tls_counters(struct tls *tls, struct tls_counters *counters_out)
+{
+    const struct state_counters *c = &tls->counters;
+    *counters_out = (struct tls_counters){
+        .handshakes_full = atomic_load(&c->handshakes_full),
+        .handshakes_resumed = atomic_load(&c->handshakes_resumed),
+        .handshakes_failed = atomic_load(&c->handshakes_failed),
+        .handshakes_plain = atomic_load(&c->handshakes_plain),
+        .proto_errors = atomic_load(&c->proto_errors),
+        .cut_ends = atomic_load(&c->cut_ends),
+        .tickets_refused = atomic_load(&c->tickets_refused),
+    };
 }

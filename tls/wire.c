@@ -1,0 +1,108 @@
+#include "tls/wire.h"
+
+#include <errno.h>
+#include <openssl/opensslconf.h>
+#include <sys/socket.h>
+
+#include "tls/session.h"
+
+static bool is_transient(int error)
+{
+    return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+/* The socket's answer in the form that OpenSSL wants. */
+static int settle(BIO *bio, struct tls_session *session, ssize_t n, int retry_flag)
+{
+    if (n >= 0)
+        return (int)n;
+    if (is_transient(errno))
+        BIO_set_flags(bio, retry_flag | BIO_FLAGS_SHOULD_RETRY);
+    else
+        session->system_error = errno;
+    return -1;
+}
+
+static int wire_read(BIO *bio, char *out, int size)
+{
+    struct tls_session *session = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    /* The poller will call again: the socket stays readable. */
+    if (session->n_recvs_left == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    session->n_recvs_left--;
+    ssize_t n;
+    do
+        n = recv(session->fd, out, (size_t)size, 0);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        session->saw_eof = true;
+    if (n > 0 && session->opening == TLS_OPENING_NONE)
+        session->opening = tls_recognise(slice_of(out, (size_t)n));
+    return settle(bio, session, n, BIO_FLAGS_READ);
+}
+
+static int wire_write(BIO *bio, const char *bytes, int size)
+{
+    struct tls_session *session = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    ssize_t n;
+    do
+        n = send(session->fd, bytes, (size_t)size, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return settle(bio, session, n, BIO_FLAGS_WRITE);
+}
+
+static long wire_control(BIO *bio, int command, long number, void *pointer)
+{
+    (void)number;
+    (void)pointer;
+    const struct tls_session *session = BIO_get_data(bio);
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+    case BIO_CTRL_DUP:
+        return 1;
+    case BIO_CTRL_EOF:
+        return session->saw_eof;
+    default:
+        return 0;
+    }
+}
+
+BIO_METHOD *wire_create(void)
+{
+    BIO_METHOD *wire = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "keepd socket");
+    if (wire == NULL)
+        return NULL;
+    bool is_whole = BIO_meth_set_read(wire, wire_read) && BIO_meth_set_write(wire, wire_write) &&
+                    BIO_meth_set_ctrl(wire, wire_control);
+    if (!is_whole) {
+        BIO_meth_free(wire);
+        return NULL;
+    }
+    return wire;
+}
+
+bool wire_attach(struct tls_session *session, const BIO_METHOD *wire, bool wants_kernel_tls)
+{
+    if (wants_kernel_tls && wire_kernel_tls_is_built())
+        return SSL_set_fd(session->ssl, session->fd) == 1;
+    BIO *bio = BIO_new(wire);
+    if (bio == NULL)
+        return false;
+    BIO_set_data(bio, session);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(session->ssl, bio, bio);
+    return true;
+}
+
+bool wire_kernel_tls_is_built(void)
+{
+#ifdef OPENSSL_NO_KTLS
+    return false;
+#else
+    return true;
+#endif
+}
