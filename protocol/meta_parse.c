@@ -5,6 +5,7 @@
 
 #define META_WORDS_MAX 20 /* of a line, command and key counted */
 #define OPAQUE_MAX     31
+#define MODE_DEFAULT   0 /* no M was given */
 
 /* Who uses a flag. */
 enum { MG = 1, MS = 2, MD = 4, MA = 8 };
@@ -102,7 +103,7 @@ MUST_USE static bool apply_flag(const struct flag_row *row, struct slice word, b
     case TOKEN_OPAQUE:
         return word.n - 1 <= OPAQUE_MAX;
     case TOKEN_MODE:
-        *mode = word.n > 1 ? word.p[1] : ' ';
+        *mode = word.n > 1 && word.p[1] != MODE_DEFAULT ? word.p[1] : ' ';
         return true;
     case TOKEN_QUIET:
         out->is_quiet = is_used;
@@ -166,7 +167,7 @@ MUST_USE static bool choose_store(uint8_t mode, struct request *out)
         ['S'] = VERB_SET,    ['E'] = VERB_ADD,     ['R'] = VERB_REPLACE,
         ['A'] = VERB_APPEND, ['P'] = VERB_PREPEND,
     };
-    uint8_t verb = mode == 0 ? VERB_SET : mode <= 'S' ? verbs[mode] : VERB_BAD;
+    uint8_t verb = mode == MODE_DEFAULT ? VERB_SET : mode <= 'S' ? verbs[mode] : VERB_BAD;
     if (verb == VERB_BAD)
         return false;
     if (verb == VERB_ADD)
@@ -185,13 +186,13 @@ MUST_USE static bool choose_arithmetic(uint8_t mode, struct request *out)
 {
     if (mode == 'D' || mode == '-')
         out->verb = VERB_DECR;
-    return mode == 0 || mode == 'I' || mode == '+' || mode == 'D' || mode == '-';
+    return mode == MODE_DEFAULT || mode == 'I' || mode == '+' || mode == 'D' || mode == '-';
 }
 
 /* mg, ms, md and ma, behind key and datalen. */
 static void parse_flags(const struct meta_row *row, struct line line, struct request *out)
 {
-    uint8_t mode = 0;
+    uint8_t mode = MODE_DEFAULT;
     unsigned n_before = row->who == MS ? 3 : 2, n_words = n_before;
     line_skip_spaces(&line);
     out->meta = slice_of(line.at, (size_t)(line.end - line.at));

@@ -24,6 +24,12 @@ static inline struct fence fence_create(size_t n_usable)
     return (struct fence){base, n};
 }
 
+static inline void fence_destroy(struct fence *fence)
+{
+    munmap(fence->base, fence->n_usable + (size_t)sysconf(_SC_PAGESIZE));
+    fence->base = NULL;
+}
+
 /* A copy of the bytes whose last byte is the last readable one. */
 static inline uint8_t *fence_place(const struct fence *fence, const void *bytes, size_t n)
 {
