@@ -1,0 +1,163 @@
+#!/usr/bin/python3
+"""How the server ends: signals, with and without load; signals that do not end it."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+from harness import Server, case, in_threads, run
+
+
+@case
+def sigterm_ends_with_zero():
+    with Server() as server:
+        server.signal(signal.SIGTERM)
+        assert server.wait_end() == 0
+
+
+@case
+def sigint_ends_with_zero():
+    with Server() as server:
+        server.signal(signal.SIGINT)
+        assert server.wait_end() == 0
+
+
+@case(keepd_only="the second signal may end it by its default action")
+def second_sigterm_and_sigint():
+    for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)):
+        with Server() as server:
+            server.signal(first)
+            server.signal(second)
+            assert server.wait_end() == 0
+
+
+@case
+def sigusr1_ends_with_zero():
+    with Server() as server:
+        server.signal(signal.SIGUSR1)
+        assert server.wait_end() == 0
+        assert "Gracefully stopping" in server.log()
+
+
+def worker(server, stop, torn):
+    """Sets and gets until stop; a wrong or torn reply is noted, a clean end is not."""
+    def body(i):
+        value = b"%03d" % i * 700
+        try:
+            with server.connect() as c:
+                while not stop.is_set():
+                    c.send(b"set w%d 0 0 %d\r\n%s\r\nget w%d\r\n" % (i, len(value), value, i))
+                    for wanted in (b"STORED", b"VALUE w%d 0 %d" % (i, len(value)), value, b"END"):
+                        line = c.line()
+                        if line != wanted:
+                            torn.append(line[:100])
+                            return
+        except EOFError as e:
+            if "unread: b''" not in str(e):
+                torn.append(str(e))
+        except OSError:
+            pass
+    return body
+
+
+@case
+def sigterm_under_load():
+    stop, torn = threading.Event(), []
+    with Server("-m", 64) as server:
+        threads = [threading.Thread(target=worker(server, stop, torn), args=(i,), daemon=True)
+                   for i in range(8)]
+        for t in threads:
+            t.start()
+        while int(server.stats()["cmd_set"]) < 200:
+            pass
+        started = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.wait_end() == 0
+        assert time.monotonic() - started < 5
+        stop.set()
+        for t in threads:
+            t.join(10)
+    torn = [line for line in torn if "unread: b'VALUE" not in str(line)]
+    assert not torn, torn[:5]
+
+
+@case
+def harmless_signals():
+    with Server("-m", 64) as server:
+        done = threading.Event()
+
+        def storm():
+            while not done.is_set():
+                for s in (signal.SIGPIPE, signal.SIGHUP, signal.SIGWINCH, signal.SIGCHLD,
+                          signal.SIGURG):
+                    server.signal(s)
+                server.signal(signal.SIGSTOP)
+                server.signal(signal.SIGCONT)
+                time.sleep(0.005)
+        thread = threading.Thread(target=storm, daemon=True)
+        thread.start()
+
+        def work(i):
+            with server.connect() as c:
+                for n in range(1000):
+                    assert c.set(b"s%d" % i, b"%d" % n) == b"STORED"
+                    assert c.get(b"s%d" % i) == b"%d" % n
+        try:
+            in_threads(4, work)
+        finally:
+            done.set()
+            thread.join()
+        server.check_alive()
+
+
+@case
+def signals_at_the_very_start():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for wait_s in (0, 0.001, 0.003, 0.01):
+            with Server(wait=False, expect_exit=None) as server:
+                time.sleep(wait_s)
+                server.signal(number)
+                if number == signal.SIGHUP:
+                    server.signal(signal.SIGTERM)
+                try:
+                    status = server.wait_end()
+                except subprocess.TimeoutExpired:
+                    raise AssertionError("hangs after an early signal %d" % number)
+                assert status in (0, -number, -signal.SIGTERM), status
+
+
+@case
+def log_reader_gone():
+    reader, writer = os.pipe()
+    with Server("-vv", stderr=writer) as server:
+        os.close(writer)
+        os.close(reader)
+        with server.connect() as c:
+            for _ in range(200):
+                assert c.set(b"a", b"1") == b"STORED"
+
+
+@case(keepd_only="a talkative log blocks the workers")
+def log_reader_stuck():
+    reader, writer = os.pipe()
+    with Server("-vvv", stderr=writer, expect_exit=None) as server:
+        os.close(writer)
+        with server.connect() as c:
+            for _ in range(3000):
+                assert c.set(b"a" * 100, b"1") == b"STORED"
+        server.signal(signal.SIGTERM)
+        assert server.wait_end() == 0
+    os.close(reader)
+
+
+@case
+def log_to_full_disk():
+    with open("/dev/full", "wb") as full:
+        with Server("-vvv", stderr=full) as server, server.connect() as c:
+            for _ in range(200):
+                assert c.set(b"a", b"1") == b"STORED"
+
+
+run()
