@@ -87,6 +87,7 @@ struct request {
      * no value, both are swallowed. */
     uint32_t n_value;
     uint8_t n_trailer;
+    struct slice value; /* the whole value, when the server has it in one piece; else p is NULL */
 
     /* Text: the command word. A login by `set` needs no sense in the other words but <bytes>: it may
      * be VERB_BAD with command "set" and n_trailer 2. */

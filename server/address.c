@@ -1,0 +1,21 @@
+#include "server/address.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+void address_render(const union address *address, char *out, size_t n_out)
+{
+    char host[INET6_ADDRSTRLEN];
+    switch (address->family) {
+    case AF_INET:
+        inet_ntop(AF_INET, &address->v4.sin_addr, host, sizeof host);
+        snprintf(out, n_out, "tcp:%s:%u", host, ntohs(address->v4.sin_port));
+        return;
+    case AF_INET6:
+        inet_ntop(AF_INET6, &address->v6.sin6_addr, host, sizeof host);
+        snprintf(out, n_out, "tcp6:[%s]:%u", host, ntohs(address->v6.sin6_port));
+        return;
+    default:
+        snprintf(out, n_out, "unix");
+    }
+}

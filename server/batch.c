@@ -1,0 +1,97 @@
+#include "server/steps.h"
+
+#include "server/tenant.h"
+
+/* The value of a storage request: whole in the buffer, small enough to wait for, or to be taken as
+ * it arrives. */
+enum value_place { VALUE_WHOLE, VALUE_WAIT, VALUE_LATER };
+
+static enum value_place place_of_value(const struct request *request, size_t n_left)
+{
+    uint64_t n_all = (uint64_t)request->n_value + request->n_trailer;
+    if (n_all <= n_left)
+        return VALUE_WHOLE;
+    if (verb_takes_value(request->verb) && n_all <= VALUE_BUFFERED_MAX + 2)
+        return VALUE_WAIT;
+    return VALUE_LATER;
+}
+
+/* Takes the whole value in; a text value that does not end in CR LF refuses the request. */
+static size_t take_value(struct request *request, const uint8_t *p)
+{
+    request->value = slice_of(p, request->n_value);
+    const uint8_t *end = p + request->n_value;
+    bool is_ended = request->n_trailer == 0 || (end[0] == '\r' && end[1] == '\n');
+    if (!is_ended && request->verb != VERB_BAD) {
+        request->verb = VERB_BAD;
+        request->status = STATUS_BAD_DATA_CHUNK;
+    }
+    return (size_t)request->n_value + request->n_trailer;
+}
+
+static void prefetch(struct conn *conn, struct batch_entry *entries, size_t n)
+{
+    const struct cache *cache = conn->worker->server->cache;
+    struct cache_tenant *tenant = conn->session.cache;
+    for (size_t i = 0; i < n; i++) {
+        if (entries[i].request.key.n == 0)
+            continue;
+        entries[i].hash = cache_hash(cache, tenant, entries[i].request.key);
+        cache_prefetch_bucket(cache, entries[i].hash);
+    }
+    if (n == 1)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        if (entries[i].request.key.n > 0)
+            cache_prefetch_item(cache, entries[i].hash);
+    }
+}
+
+/* Parses one request at in->at; on PARSE_OK its head, and its value when it is whole, are consumed. */
+static enum parse_result parse_one(struct conn *conn, struct input *in, struct batch_entry *entry,
+                                   bool *is_last_out)
+{
+    size_t n_head;
+    entry->start = in->at;
+    entry->before = conn->parser;
+    enum parse_result result = parse_request(&conn->parser, in->p + in->at, in->n - in->at,
+                                             &entry->request, &n_head);
+    if (result != PARSE_OK)
+        return result;
+    struct request *request = &entry->request;
+    in->at += n_head;
+    if (request->n_value + request->n_trailer == 0 && !verb_takes_value(request->verb))
+        return PARSE_OK;
+    switch (place_of_value(request, in->n - in->at)) {
+    case VALUE_WHOLE:
+        in->at += take_value(request, in->p + in->at);
+        return PARSE_OK;
+    case VALUE_WAIT:
+        in->at = entry->start;
+        conn->parser = entry->before;
+        return PARSE_MORE;
+    case VALUE_LATER:
+        break;
+    }
+    *is_last_out = true;
+    return PARSE_OK;
+}
+
+size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *result_out)
+{
+    struct batch_entry *entries = conn->worker->batch;
+    enum parse_result result = PARSE_OK;
+    bool is_last = false;
+    size_t n = 0;
+    while (n < BATCH_MAX && !is_last) {
+        result = parse_one(conn, in, &entries[n], &is_last);
+        if (result == PARSE_MORE)
+            break;
+        n++;
+        if (result == PARSE_BAD)
+            break;
+    }
+    *result_out = result;
+    prefetch(conn, entries, result == PARSE_BAD ? n - 1 : n);
+    return n;
+}

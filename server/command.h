@@ -1,0 +1,41 @@
+/* command.h - private: the executors of the verbs, one function each.
+ * Owns: nothing.   Thread: the connection's worker, online.
+ * Never: called but through the table in execute.c. */
+#ifndef SERVER_COMMAND_H
+#define SERVER_COMMAND_H
+
+#include "server/answer.h"
+#include "server/execute.h"
+
+/* One request on its way through execution. */
+struct command {
+    struct conn *conn;
+    struct request *request;
+    struct cache_key key;
+    uint32_t now;
+};
+
+typedef enum execute_result command_function(const struct command *command);
+
+/* items: command_items.c */
+command_function command_get, command_store, command_delete, command_arith, command_touch,
+    command_meta_debug;
+/* the server itself: command_admin.c */
+command_function command_flush, command_noop, command_version, command_quit, command_verbosity,
+    command_shutdown, command_memlimit, command_slabs, command_lru, command_crawler, command_watch,
+    command_extstore, command_refresh_certs;
+/* statistics: command_stats.c */
+command_function command_stats;
+/* login: command_login.c */
+command_function command_login;
+
+/* Unix seconds at which an exptime as sent is over: CACHE_NEVER, CACHE_PAST, or later. */
+uint32_t exptime_absolute(int64_t exptime, uint32_t now);
+
+/* Turns the outcome of an answer_ function into the executor's result. */
+static inline enum execute_result command_end(bool is_answered)
+{
+    return is_answered ? EXECUTE_NEXT : EXECUTE_CLOSE;
+}
+
+#endif

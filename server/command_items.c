@@ -1,0 +1,396 @@
+#include "server/command.h"
+
+#include "server/prefixes.h"
+
+static struct tenant_counters *counters(const struct command *c)
+{
+    return c->conn->session.counters;
+}
+
+static struct cache_thread *thread(const struct command *c)
+{
+    return c->conn->worker->cache_thread;
+}
+
+/* Seconds left, -1 when it never expires. */
+static int64_t time_left(uint32_t exptime, uint32_t now)
+{
+    if (exptime == CACHE_NEVER)
+        return -1;
+    return exptime > now ? (int64_t)(exptime - now) : 0;
+}
+
+static void describe(struct reply *reply, const struct cache_item *item, uint32_t now)
+{
+    reply->client_flags = item->client_flags;
+    reply->n_value = item->n_value;
+    reply->cas = item->cas;
+    reply->ttl_before = time_left(item->exptime_before, now);
+    reply->ttl_after = time_left(item->exptime, now);
+    reply->last_access = now > item->last_access ? now - item->last_access : 0;
+    reply->was_fetched = item->was_fetched;
+    reply->key_is_base64 = item->key_is_base64;
+    reply->is_won = item->is_won;
+    reply->is_stale = item->is_stale;
+    reply->is_already_won = item->is_already_won;
+    reply->item_class = item->item_class;
+    reply->item_size = item->size;
+}
+
+/* ---- get ---- */
+
+static void count_get(const struct command *c, enum cache_result result)
+{
+    struct tenant_counters *n = counters(c);
+    bool is_touch = (c->request->does & DO_TOUCH) != 0;
+    counter_add(is_touch ? &n->cmd_touch : &n->cmd_get, 1);
+    if (result == CACHE_OK) {
+        counter_add(is_touch ? &n->touch_hits : &n->get_hits, 1);
+        return;
+    }
+    counter_add(is_touch ? &n->touch_misses : &n->get_misses, 1);
+    if (result == CACHE_EXPIRED)
+        counter_add(&n->get_expired, 1);
+    else if (result == CACHE_FLUSHED)
+        counter_add(&n->get_flushed, 1);
+}
+
+static struct cache_access access_of(const struct command *c)
+{
+    const struct request *r = c->request;
+    return (struct cache_access){
+        .does_touch = (r->does & DO_TOUCH) != 0,
+        .is_silent = (r->does & DO_NO_BUMP) != 0,
+        .has_state = (r->does & WANT_STATE) != 0,
+        .does_vivify = (r->does & DO_VIVIFY) != 0,
+        .does_recache = (r->does & DO_RECACHE) != 0,
+        .sets_cas = (r->does & DO_NEW_CAS) != 0,
+        .key_is_base64 = (r->does & KEY_BASE64) != 0,
+        .exptime = exptime_absolute(r->exptime, c->now),
+        .vivify_exptime = exptime_absolute(r->vivify_exptime, c->now),
+        .recache_ttl = r->recache_ttl > 0 ? (uint32_t)r->recache_ttl : 0,
+        .new_cas = r->new_cas,
+    };
+}
+
+#define NEEDS_ACCESS                                                                               \
+    (DO_TOUCH | DO_VIVIFY | DO_RECACHE | DO_NO_BUMP | WANT_STATE | DO_NEW_CAS)
+
+static enum cache_result find(const struct command *c, struct cache_item *item)
+{
+    struct cache_tenant *tenant = c->conn->session.cache;
+    if (LIKELY((c->request->does & NEEDS_ACCESS) == 0))
+        return cache_get(thread(c), tenant, &c->key, c->now, item);
+    struct cache_access access = access_of(c);
+    return cache_access(thread(c), tenant, &c->key, c->now, &access, item);
+}
+
+enum execute_result command_get(const struct command *c)
+{
+    const struct request *r = c->request;
+    struct cache_item item;
+    item.is_won = false;
+    enum cache_result result = find(c, &item);
+    bool is_vivified = result != CACHE_OK && item.is_won && (r->does & DO_VIVIFY);
+    prefixes_count_get(c->conn->worker->server->prefixes, r->key, result == CACHE_OK);
+    if (result == CACHE_NO_MEMORY)
+        return command_end(answer_status(c->conn, r, STATUS_NO_MEMORY));
+    if (is_vivified)
+        counter_add(&counters(c)->cmd_get, 1);
+    else
+        count_get(c, result);
+    if (result != CACHE_OK && !is_vivified)
+        return command_end(answer_status(c->conn, r, STATUS_MISS));
+    struct reply reply = {.status = STATUS_HIT};
+    describe(&reply, &item, c->now);
+    reply.has_value = (r->does & WANT_VALUE) && !((r->does & DO_CAS) && r->cas == item.cas);
+    return command_end(answer_item(c->conn, r, &reply, &item));
+}
+
+enum execute_result command_meta_debug(const struct command *c)
+{
+    struct cache_access access = {.is_silent = true};
+    struct cache_item item;
+    counter_add(&counters(c)->cmd_meta, 1);
+    enum cache_result result = cache_access(thread(c), c->conn->session.cache, &c->key, c->now,
+                                            &access, &item);
+    if (result != CACHE_OK)
+        return command_end(answer_status(c->conn, c->request, STATUS_MISS));
+    struct reply reply = {.status = STATUS_HIT};
+    describe(&reply, &item, c->now);
+    return command_end(answer(c->conn, c->request, &reply));
+}
+
+enum execute_result command_touch(const struct command *c)
+{
+    struct cache_access access = access_of(c);
+    struct cache_item item;
+    access.does_touch = true;
+    access.has_state = false;
+    counter_add(&counters(c)->cmd_touch, 1);
+    enum cache_result result = cache_access(thread(c), c->conn->session.cache, &c->key, c->now,
+                                            &access, &item);
+    bool is_hit = result == CACHE_OK;
+    counter_add(is_hit ? &counters(c)->touch_hits : &counters(c)->touch_misses, 1);
+    if (!is_hit)
+        return command_end(answer_status(c->conn, c->request, STATUS_NOT_FOUND));
+    struct reply reply = {.status = STATUS_TOUCHED};
+    describe(&reply, &item, c->now);
+    return command_end(answer(c->conn, c->request, &reply));
+}
+
+/* ---- set, add, replace, append, prepend ---- */
+
+static enum cache_mode mode_of(enum verb verb)
+{
+    switch (verb) {
+    case VERB_ADD:
+        return CACHE_ADD;
+    case VERB_REPLACE:
+        return CACHE_REPLACE;
+    case VERB_APPEND:
+        return CACHE_APPEND;
+    case VERB_PREPEND:
+        return CACHE_PREPEND;
+    default:
+        return CACHE_SET;
+    }
+}
+
+static struct cache_store store_of(const struct command *c)
+{
+    const struct request *r = c->request;
+    return (struct cache_store){
+        .mode = mode_of(r->verb),
+        .compares_cas = (r->does & DO_CAS) != 0,
+        .invalidates = (r->does & DO_INVALIDATE) != 0,
+        .sets_cas = (r->does & DO_NEW_CAS) != 0,
+        .does_vivify = (r->does & DO_VIVIFY) != 0,
+        .key_is_base64 = (r->does & KEY_BASE64) != 0,
+        .client_flags = r->client_flags,
+        .exptime = exptime_absolute(r->exptime, c->now),
+        .vivify_exptime = exptime_absolute(r->vivify_exptime, c->now),
+        .cas = r->cas,
+        .new_cas = r->new_cas,
+        .value = r->value,
+    };
+}
+
+static enum status status_not_stored(enum verb verb)
+{
+    if (verb == VERB_ADD)
+        return STATUS_ADD_EXISTS;
+    return verb == VERB_REPLACE ? STATUS_REPLACE_MISSING : STATUS_NOT_STORED;
+}
+
+/* Appending to an item that has no room for it is "not stored"; a fragment that could never be
+ * stored is "too large". */
+static enum status status_too_large(const struct command *c)
+{
+    bool is_joined = c->request->verb == VERB_APPEND || c->request->verb == VERB_PREPEND;
+    uint64_t item_max = c->conn->worker->server->settings->item_size_max;
+    if (is_joined && c->request->n_value + c->request->key.n < item_max - 64)
+        return STATUS_NOT_STORED;
+    return STATUS_TOO_LARGE;
+}
+
+static enum status status_of_store(const struct command *c, enum cache_result result)
+{
+    switch (result) {
+    case CACHE_OK:
+        return STATUS_STORED;
+    case CACHE_NOT_STORED:
+        return status_not_stored(c->request->verb);
+    case CACHE_EXISTS:
+        return STATUS_EXISTS;
+    case CACHE_TOO_LARGE:
+        return status_too_large(c);
+    case CACHE_NO_MEMORY:
+        return STATUS_NO_MEMORY_STORING;
+    default:
+        return STATUS_NOT_FOUND;
+    }
+}
+
+static void count_store(const struct command *c, enum status status)
+{
+    struct tenant_counters *n = counters(c);
+    if (status == STATUS_TOO_LARGE || status == STATUS_NO_MEMORY_STORING) {
+        counter_add(status == STATUS_TOO_LARGE ? &n->store_too_large : &n->store_no_memory, 1);
+        return;
+    }
+    counter_add(&n->cmd_set, 1);
+    if (!(c->request->does & DO_CAS))
+        return;
+    if (status == STATUS_STORED)
+        counter_add(&n->cas_hits, 1);
+    else if (status == STATUS_EXISTS)
+        counter_add(&n->cas_badval, 1);
+    else if (status == STATUS_NOT_FOUND)
+        counter_add(&n->cas_misses, 1);
+}
+
+/* A set that fails for want of room must not leave the old value to be served. Of the classic
+ * verbs only a plain set does so; meta sets whatever their mode. */
+static void drop_old_item(const struct command *c)
+{
+    const struct request *r = c->request;
+    bool is_plain_set = r->verb == VERB_SET && !(r->does & DO_CAS);
+    if (!is_plain_set && r->dialect != DIALECT_META)
+        return;
+    struct cache_remove remove = {0};
+    enum cache_result ignored = cache_remove(thread(c), c->conn->session.cache, &c->key, c->now,
+                                             &remove);
+    (void)ignored;
+}
+
+static bool answer_store(const struct command *c, enum cache_result result,
+                         const struct cache_stored *stored)
+{
+    struct reply reply = {.status = (uint8_t)status_of_store(c, result)};
+    prefixes_count_set(c->conn->worker->server->prefixes, c->request->key);
+    count_store(c, reply.status);
+    if (reply.status == STATUS_TOO_LARGE || reply.status == STATUS_NO_MEMORY_STORING)
+        drop_old_item(c);
+    if (result == CACHE_OK) {
+        reply.cas = stored->cas;
+        reply.n_value = stored->n_value;
+    }
+    return answer(c->conn, c->request, &reply);
+}
+
+enum execute_result command_store(const struct command *c)
+{
+    struct cache_store store = store_of(c);
+    struct cache_stored stored = {0};
+    enum cache_result result = cache_store(thread(c), c->conn->session.cache, &c->key, c->now,
+                                           &store, &stored);
+    return command_end(answer_store(c, result, &stored));
+}
+
+static struct command command_of(struct conn *conn, const struct request *request, uint64_t hash)
+{
+    return (struct command){
+        conn, (struct request *)request, {request->key, hash}, conn->worker->now};
+}
+
+void execute_upload(struct conn *conn, const struct request *request, uint64_t hash,
+                    struct cache_upload **upload)
+{
+    struct command c = command_of(conn, request, hash);
+    struct cache_store store = store_of(&c);
+    struct cache_stored stored = {0};
+    enum cache_result result = cache_upload_commit(thread(&c), upload, c.now, &store, &stored);
+    if (!answer_store(&c, result, &stored))
+        conn->closes_after_flush = true;
+}
+
+void execute_refuse_value(struct conn *conn, const struct request *request, uint64_t hash,
+                          enum status status)
+{
+    struct command c = command_of(conn, request, hash);
+    count_store(&c, status);
+    drop_old_item(&c);
+    if (!answer_status(conn, request, status))
+        conn->closes_after_flush = true;
+}
+
+/* ---- incr, decr, delete ---- */
+
+static struct cache_arith arith_of(const struct command *c)
+{
+    const struct request *r = c->request;
+    return (struct cache_arith){
+        .is_decrement = r->verb == VERB_DECR,
+        .compares_cas = (r->does & DO_CAS) != 0,
+        .creates = (r->does & DO_VIVIFY) != 0,
+        .sets_cas = (r->does & DO_NEW_CAS) != 0,
+        .does_touch = (r->does & DO_TOUCH) != 0,
+        .key_is_base64 = (r->does & KEY_BASE64) != 0,
+        .delta = r->delta,
+        .initial = r->initial,
+        .cas = r->cas,
+        .new_cas = r->new_cas,
+        .exptime = exptime_absolute(r->exptime, c->now),
+        .create_exptime = exptime_absolute(r->vivify_exptime, c->now),
+    };
+}
+
+static void count_arith(const struct command *c, enum cache_result result, bool was_created)
+{
+    struct tenant_counters *n = counters(c);
+    bool is_incr = c->request->verb == VERB_INCR;
+    if (result == CACHE_OK && !was_created)
+        counter_add(is_incr ? &n->incr_hits : &n->decr_hits, 1);
+    else if (result == CACHE_OK || result == CACHE_MISS || result == CACHE_EXPIRED ||
+             result == CACHE_FLUSHED)
+        counter_add(is_incr ? &n->incr_misses : &n->decr_misses, 1);
+    else if (result == CACHE_EXISTS)
+        counter_add(&n->cas_badval, 1);
+}
+
+static enum status status_of_arith(enum cache_result result)
+{
+    switch (result) {
+    case CACHE_OK:
+        return STATUS_NUMBER;
+    case CACHE_NON_NUMERIC:
+        return STATUS_NON_NUMERIC;
+    case CACHE_EXISTS:
+        return STATUS_EXISTS;
+    case CACHE_NO_MEMORY:
+    case CACHE_TOO_LARGE:
+        return STATUS_NO_MEMORY;
+    case CACHE_NOT_STORED:
+        return STATUS_NOT_STORED;
+    default:
+        return STATUS_NOT_FOUND;
+    }
+}
+
+enum execute_result command_arith(const struct command *c)
+{
+    struct cache_arith arith = arith_of(c);
+    struct cache_item item;
+    uint64_t number = 0;
+    bool was_created = false;
+    enum cache_result result = cache_arith(thread(c), c->conn->session.cache, &c->key, c->now,
+                                           &arith, &number, &was_created, &item);
+    count_arith(c, result, was_created);
+    struct reply reply = {.status = (uint8_t)status_of_arith(result)};
+    if (result == CACHE_OK) {
+        describe(&reply, &item, c->now);
+        reply.number = number;
+    }
+    return command_end(answer(c->conn, c->request, &reply));
+}
+
+enum execute_result command_delete(const struct command *c)
+{
+    const struct request *r = c->request;
+    struct cache_remove remove = {
+        .compares_cas = (r->does & DO_CAS) != 0,
+        .invalidates = (r->does & DO_INVALIDATE) != 0,
+        .empties = (r->does & DO_EMPTY) != 0,
+        .does_touch = (r->does & DO_TOUCH) != 0,
+        .sets_flags = (r->does & DO_FLAGS) != 0,
+        .sets_cas = (r->does & DO_NEW_CAS) != 0,
+        .exptime = exptime_absolute(r->exptime, c->now),
+        .client_flags = r->client_flags,
+        .cas = r->cas,
+        .new_cas = r->new_cas,
+    };
+    enum cache_result result = cache_remove(thread(c), c->conn->session.cache, &c->key, c->now,
+                                            &remove);
+    prefixes_count_delete(c->conn->worker->server->prefixes, r->key);
+    if (result == CACHE_OK) {
+        counter_add(&counters(c)->delete_hits, 1);
+        return command_end(answer_status(c->conn, r, STATUS_DELETED));
+    }
+    if (result == CACHE_EXISTS)
+        return command_end(answer_status(c->conn, r, STATUS_EXISTS));
+    if (result == CACHE_NO_MEMORY)
+        return command_end(answer_status(c->conn, r, STATUS_NO_MEMORY));
+    counter_add(&counters(c)->delete_misses, 1);
+    return command_end(answer_status(c->conn, r, STATUS_NOT_FOUND));
+}

@@ -1,0 +1,238 @@
+#include "server/conn.h"
+
+#include "server/execute.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "server/steps.h"
+#include "server/stream.h"
+#include "server/tenant.h"
+#include "server/upload.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum waits { WAITS_READ = EV_READ, WAITS_WRITE = EV_WRITE, WAITS_NOTHING = 0 };
+enum timer { TIMER_NONE, TIMER_IDLE, TIMER_LOGIN };
+
+struct state_row {
+    const char *shown;
+    enum step (*step)(struct conn *);
+    short waits;
+    uint8_t timer;
+};
+
+static const struct state_row states[N_CONN_STATES] = {
+#define STATE(name, function, waits, timer, shown)                                                     \
+    [CONN_##name] = {shown, function, WAITS_##waits, TIMER_##timer},
+#include "server/states.def"
+#undef STATE
+};
+
+const char *conn_state_name(enum conn_state state)
+{
+    MUST(state < N_CONN_STATES);
+    return states[state].shown;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *conn = arg;
+    (void)fd;
+    (void)what;
+    worker_online(conn->worker);
+    conn_run(conn);
+}
+
+/* Makes libevent wait for this and nothing else. False: the connection cannot be served. */
+static bool arm(struct conn *conn, short what)
+{
+    if (conn->armed == what)
+        return true;
+    if (conn->armed != 0 && event_del(&conn->event) != 0)
+        return false;
+    conn->armed = 0;
+    if (what == 0)
+        return true;
+    if (event_assign(&conn->event, conn->worker->base, conn->fd, (short)(what | EV_PERSIST),
+                     on_event, conn) != 0 ||
+        event_add(&conn->event, NULL) != 0)
+        return false;
+    conn->armed = what;
+    return true;
+}
+
+void conn_enter(struct conn *conn, enum conn_state state)
+{
+    MUST(state_now(conn) != CONN_CLOSING);
+    atomic_store_explicit(&conn->state, (uint8_t)state, memory_order_relaxed);
+}
+
+static void link_conn(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    pthread_mutex_lock(&worker->conns_lock);
+    conn->next = worker->conns;
+    if (conn->next != NULL)
+        conn->next->prev = conn;
+    worker->conns = conn;
+    pthread_mutex_unlock(&worker->conns_lock);
+    worker->n_conns++;
+}
+
+static void unlink_conn(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    pthread_mutex_lock(&worker->conns_lock);
+    if (conn->prev != NULL)
+        conn->prev->next = conn->next;
+    else
+        worker->conns = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    pthread_mutex_unlock(&worker->conns_lock);
+    worker->n_conns--;
+}
+
+bool conn_create(struct worker *worker, int fd, const struct listener *listener,
+                 const union address *peer)
+{
+    struct server *server = worker->server;
+    struct conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL) {
+        close(fd);
+        return false;
+    }
+    conn->fd = fd;
+    conn->worker = worker;
+    conn->listener = listener;
+    conn->peer = *peer;
+    conn->transport = &transport_plain;
+    conn->wants_bytes = true;
+    conn->session.tenant = server->default_tenant;
+    conn->session.cache = server->default_tenant->cache;
+    conn->session.counters = tenant_counters_of(server->default_tenant, worker->id);
+    atomic_store_explicit(&conn->last_active, server_now(server), memory_order_relaxed);
+    parser_init(&conn->parser, listener_protocol(listener));
+    conn->state = CONN_HEAD;
+    if (conn->session.counters == NULL || !arm(conn, EV_READ)) {
+        close(fd);
+        free(conn);
+        return false;
+    }
+    atomic_fetch_add(&server->n_structures, 1);
+    counter_add(&worker->counters->total_connections, 1);
+    link_conn(conn);
+    return true;
+}
+
+void conn_close(struct conn *conn, enum close_reason reason)
+{
+    struct worker *worker = conn->worker;
+    if (state_now(conn) == CONN_CLOSING)
+        return;
+    conn->close_reason = (uint8_t)reason;
+    (void)arm(conn, 0);
+    conn->transport->close(conn);
+    conn_enter(conn, CONN_CLOSING);
+    if (conn->is_queued)
+        return; /* the ready list still knows it; the worker moves it on */
+    conn->is_queued = true;
+    conn->next_in_queue = worker->closed;
+    worker->closed = conn;
+}
+
+void conn_free(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct server *server = worker->server;
+    unlink_conn(conn);
+    upload_state_abort(conn);
+    stream_end(conn);
+    if (conn->kept != NULL) {
+        output_clear(conn->kept, worker->cache_thread);
+        output_fini(conn->kept);
+        free(conn->kept);
+    }
+    free(conn->in.p);
+    close(conn->fd);
+    free(conn);
+    atomic_fetch_sub(&server->n_structures, 1);
+    listener_conn_closed(server->listeners);
+}
+
+/* Bytes that wait for the socket outlive the turn in memory of their own. */
+static bool keep_output(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (conn->kept == NULL)
+        conn->kept = calloc(1, sizeof *conn->kept);
+    if (conn->kept == NULL)
+        return false;
+    return output_keep(conn->kept, &worker->out, worker->server->cache, worker->cache_thread);
+}
+
+enum conn_flush conn_flush(struct conn *conn, enum conn_state next)
+{
+    struct worker *worker = conn->worker;
+    struct output *out = conn->kept != NULL ? conn->kept : &worker->out;
+    size_t n_sent = 0;
+    if (output_is_empty(out))
+        return CONN_FLUSH_DONE;
+    enum io io = output_write(out, conn, conn->transport, worker->server->cache,
+                              worker->cache_thread, &n_sent);
+    counter_add(&conn->session.counters->bytes_written, n_sent);
+    if (n_sent > 0)
+        atomic_store_explicit(&conn->last_active, worker->now, memory_order_relaxed);
+    if (io == IO_DONE) {
+        if (conn->kept != NULL) {
+            output_fini(conn->kept);
+            free(conn->kept);
+            conn->kept = NULL;
+        }
+        return CONN_FLUSH_DONE;
+    }
+    if (io == IO_CLOSED || (conn->kept == NULL && !keep_output(conn))) {
+        output_clear(&worker->out, worker->cache_thread);
+        return CONN_FLUSH_CLOSE;
+    }
+    conn->after_flush = (uint8_t)next;
+    conn_enter(conn, CONN_FLUSH);
+    return CONN_FLUSH_WAIT;
+}
+
+/* What the state waits for; a transport may want the other direction. */
+static bool wait_for(struct conn *conn)
+{
+    return arm(conn, states[state_now(conn)].waits);
+}
+
+void conn_run(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    conn->budget = (unsigned)worker->server->settings->reqs_per_event;
+    for (;;) {
+        enum step step = states[state_now(conn)].step(conn);
+        if (step == STEP_AGAIN)
+            continue;
+        if (step == STEP_WAIT && conn_keep_input(conn) && wait_for(conn))
+            return;
+        if (state_now(conn) == CONN_CLOSING)
+            return;
+        output_clear(&worker->out, worker->cache_thread);
+        worker->in.at = worker->in.n = 0;
+        conn_close(conn, step == STEP_CLOSE ? CLOSE_NORMAL : CLOSE_ERROR);
+        return;
+    }
+}
+
+void conn_check_timer(struct conn *conn, uint32_t now)
+{
+    struct worker *worker = conn->worker;
+    unsigned limit = (unsigned)worker->server->settings->idle_timeout_s;
+    uint8_t timer = states[state_now(conn)].timer;
+    uint32_t active = atomic_load_explicit(&conn->last_active, memory_order_relaxed);
+    if (timer != TIMER_IDLE || limit == 0 || now <= active || now - active <= limit)
+        return;
+    counter_add(&worker->counters->idle_kicks, 1);
+    conn_close(conn, CLOSE_IDLE);
+}

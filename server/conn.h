@@ -1,0 +1,106 @@
+/* conn.h - a connection and its state machine; the rows are in states.def.
+ * Owns: its socket, what it received and could not use yet, what the socket did not take yet.
+ * Thread: its worker, but for the fields marked as read by others.
+ * Never: holds buffers while it is idle; changes its state elsewhere than in conn_enter. */
+#ifndef SERVER_CONN_H
+#define SERVER_CONN_H
+
+#include "server/address.h"
+#include "server/transport.h"
+#include "server/worker.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+enum conn_state {
+#define STATE(name, function, waits, timer, shown) CONN_##name,
+#include "server/states.def"
+#undef STATE
+    N_CONN_STATES
+};
+
+/* What a step answers to the loop that runs it. */
+enum step {
+    STEP_AGAIN, /* take the next step at once: the state may have changed */
+    STEP_WAIT,  /* nothing to do until what the state waits for happens */
+    STEP_CLOSE,
+};
+
+enum close_reason { CLOSE_NORMAL, CLOSE_ERROR, CLOSE_IDLE, CLOSE_SHUTDOWN };
+
+struct listener;
+struct upload_state;
+struct stream;
+struct tenant;
+
+/* Who the connection is: decides which cache it sees. */
+struct session {
+    struct tenant *tenant;
+    struct cache_tenant *cache; /* tenant->cache */
+    struct tenant_counters *counters;
+};
+
+struct conn {
+    int fd;
+    _Atomic uint8_t state;          /* enum conn_state; read by `stats conns` */
+    uint8_t after_flush;            /* the state to go on with when the socket took all */
+    bool wants_bytes;               /* what is buffered is no whole request: read first */
+    bool closes_after_flush;
+    bool is_at_end;                 /* the peer will send no more */
+    uint8_t close_reason;
+    short armed;                    /* EV_READ, EV_WRITE: what the event waits for now */
+    _Atomic uint32_t last_active;   /* Unix second of the last bytes; read by `stats conns` */
+    unsigned budget;                /* requests left in this turn */
+    struct worker *worker;
+    const struct listener *listener;
+    const struct transport *transport;
+    void *transport_state;
+    struct session session;
+    struct parser parser;
+    struct input in;                /* bytes kept between turns; p is NULL when there are none */
+    struct output *kept;            /* replies kept between turns; NULL when there are none */
+    struct upload_state *upload;    /* VALUE: the storage command in progress */
+    struct stream *stream;          /* STREAM: where a long answer stands */
+    uint64_t n_swallow;             /* SWALLOW: bytes still to be discarded */
+    struct conn *prev;              /* the worker's list; under its conns_lock */
+    struct conn *next;
+    struct conn *next_in_queue;     /* the worker's ready or closed list */
+    bool is_queued;
+    bool is_resumed;                /* YIELD: its turn has come */
+    union address peer;
+    struct event event;
+};
+
+/* A new connection on its worker; takes the socket over, also when it fails (false). */
+MUST_USE bool conn_create(struct worker *worker, int fd, const struct listener *listener,
+                          const union address *peer);
+
+/* Runs steps until the connection waits or closes. */
+void conn_run(struct conn *conn);
+
+/* The only way to another state. */
+void conn_enter(struct conn *conn, enum conn_state state);
+
+/* Ends the connection; it is freed when the turn is over. */
+void conn_close(struct conn *conn, enum close_reason reason);
+
+/* Called by the worker when the turn is over. */
+void conn_free(struct conn *conn);
+
+/* Writes the turn's output. DONE: all is out. WAIT: the rest is kept and the state is FLUSH; the
+ * connection goes on with `next` when it is gone. CLOSE: the connection is broken. */
+enum conn_flush { CONN_FLUSH_DONE, CONN_FLUSH_WAIT, CONN_FLUSH_CLOSE };
+MUST_USE enum conn_flush conn_flush(struct conn *conn, enum conn_state next);
+
+/* Closes it when its timer has run out (once per second). */
+void conn_check_timer(struct conn *conn, uint32_t now);
+
+const char *conn_state_name(enum conn_state state);
+
+static inline enum conn_state state_now(const struct conn *conn)
+{
+    return (enum conn_state)atomic_load_explicit(&((struct conn *)conn)->state,
+                                                 memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,105 @@
+#include "server/execute.h"
+
+#include "server/command.h"
+#include "server/upload.h"
+
+static command_function *const commands[N_VERBS] = {
+    [VERB_GET] = command_get,
+    [VERB_SET] = command_store,
+    [VERB_ADD] = command_store,
+    [VERB_REPLACE] = command_store,
+    [VERB_APPEND] = command_store,
+    [VERB_PREPEND] = command_store,
+    [VERB_DELETE] = command_delete,
+    [VERB_INCR] = command_arith,
+    [VERB_DECR] = command_arith,
+    [VERB_TOUCH] = command_touch,
+    [VERB_META_DEBUG] = command_meta_debug,
+    [VERB_FLUSH] = command_flush,
+    [VERB_NOOP] = command_noop,
+    [VERB_VERSION] = command_version,
+    [VERB_QUIT] = command_quit,
+    [VERB_STATS] = command_stats,
+    [VERB_VERBOSITY] = command_verbosity,
+    [VERB_SHUTDOWN] = command_shutdown,
+    [VERB_MEMLIMIT] = command_memlimit,
+    [VERB_SLABS] = command_slabs,
+    [VERB_LRU] = command_lru,
+    [VERB_CRAWLER] = command_crawler,
+    [VERB_WATCH] = command_watch,
+    [VERB_EXTSTORE] = command_extstore,
+    [VERB_REFRESH_CERTS] = command_refresh_certs,
+    [VERB_SASL_LIST] = command_login,
+    [VERB_SASL_START] = command_login,
+    [VERB_SASL_STEP] = command_login,
+};
+
+uint32_t exptime_absolute(int64_t exptime, uint32_t now)
+{
+    if (exptime == 0)
+        return CACHE_NEVER;
+    if (exptime < 0)
+        return CACHE_PAST;
+    if (exptime <= EXPTIME_RELATIVE_MAX)
+        exptime += now;
+    if (exptime <= now)
+        return CACHE_PAST;
+    return exptime > UINT32_MAX ? UINT32_MAX : (uint32_t)exptime;
+}
+
+void execute_refusal(struct conn *conn, const struct request *request)
+{
+    /* A connection that cannot be answered for want of memory closes with its next request. */
+    if (!answer_status(conn, request, request->status))
+        conn->closes_after_flush = true;
+}
+
+/* What is left of the value of a request that does not want it is discarded as it arrives. */
+static bool swallow_rest(struct conn *conn, const struct request *request)
+{
+    uint64_t n = (uint64_t)request->n_value + request->n_trailer;
+    if (request->value.p != NULL || n == 0)
+        return false;
+    conn->n_swallow = n;
+    conn_enter(conn, CONN_SWALLOW);
+    return true;
+}
+
+static enum execute_result refuse(struct conn *conn, const struct request *request)
+{
+    execute_refusal(conn, request);
+    if (request->closes || conn->closes_after_flush)
+        return EXECUTE_CLOSE;
+    return swallow_rest(conn, request) ? EXECUTE_MOVED : EXECUTE_NEXT;
+}
+
+/* A value that is still to come gets a place of its own. */
+static enum execute_result begin_upload(struct conn *conn, const struct request *request,
+                                        uint64_t hash)
+{
+    enum status status;
+    if (upload_state_begin(conn, request, hash, &status)) {
+        conn_enter(conn, CONN_VALUE);
+        return EXECUTE_MOVED;
+    }
+    execute_refuse_value(conn, request, hash, status);
+    return swallow_rest(conn, request) ? EXECUTE_MOVED : EXECUTE_NEXT;
+}
+
+enum execute_result execute(struct conn *conn, struct request *request, uint64_t hash)
+{
+    if (UNLIKELY(request->verb == VERB_BAD))
+        return refuse(conn, request);
+    command_function *function = commands[request->verb];
+    MUST(function != NULL);
+    bool has_rest = request->value.p == NULL && request->n_value + request->n_trailer > 0;
+    if (UNLIKELY(has_rest) && function == command_store)
+        return begin_upload(conn, request, hash);
+    struct command command = {conn, request, {request->key, hash}, conn->worker->now};
+    enum execute_result result = function(&command);
+    if (request->closes && result == EXECUTE_NEXT)
+        return EXECUTE_CLOSE;
+    if (UNLIKELY(has_rest) && result == EXECUTE_NEXT && swallow_rest(conn, request))
+        return EXECUTE_MOVED;
+    return result;
+}

@@ -1,0 +1,112 @@
+#include "server/listen_socket.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static void set_int(int fd, int level, int name, int value)
+{
+    /* All of these make service better, none makes it possible: a failure is no error. */
+    (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int open_address(const struct addrinfo *address, int backlog, char *error, size_t n_error)
+{
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        snprintf(error, n_error, "socket(): %s", strerror(errno));
+        return -1;
+    }
+    if (address->ai_family == AF_INET6)
+        set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, backlog) == 0)
+        return fd;
+    snprintf(error, n_error, "bind(): %s", strerror(errno));
+    close(fd);
+    return -1;
+}
+
+/* Every address after the first takes the port that the first one was given. */
+static int port_of(int fd)
+{
+    struct sockaddr_storage bound;
+    socklen_t n = sizeof bound;
+    if (getsockname(fd, (struct sockaddr *)&bound, &n) != 0)
+        return 0;
+    if (bound.ss_family == AF_INET)
+        return ntohs(((struct sockaddr_in *)&bound)->sin_port);
+    return ntohs(((struct sockaddr_in6 *)&bound)->sin6_port);
+}
+
+static void set_port(struct addrinfo *address, int port)
+{
+    if (address->ai_family == AF_INET)
+        ((struct sockaddr_in *)address->ai_addr)->sin_port = htons((uint16_t)port);
+    else if (address->ai_family == AF_INET6)
+        ((struct sockaddr_in6 *)address->ai_addr)->sin6_port = htons((uint16_t)port);
+}
+
+size_t listen_sockets_open_tcp(const char *host, int port, int backlog, int *fds_out, char *error,
+                               size_t n_error)
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *addresses;
+    char service[16];
+    size_t n = 0;
+    snprintf(service, sizeof service, "%d", port);
+    int failed = getaddrinfo(host, service, &hints, &addresses);
+    if (failed != 0) {
+        snprintf(error, n_error, "getaddrinfo(): %s",
+                 failed == EAI_SYSTEM ? strerror(errno) : gai_strerror(failed));
+        return 0;
+    }
+    for (struct addrinfo *a = addresses; a != NULL && n < LISTEN_SOCKETS_MAX; a = a->ai_next) {
+        if (n > 0 && port == 0)
+            set_port(a, port_of(fds_out[0]));
+        int fd = open_address(a, backlog, error, n_error);
+        if (fd >= 0)
+            fds_out[n++] = fd;
+    }
+    freeaddrinfo(addresses);
+    return n;
+}
+
+int listen_socket_open_unix(const char *path, unsigned mode, int backlog, char *error,
+                            size_t n_error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat status;
+    if (strlen(path) >= sizeof address.sun_path) {
+        snprintf(error, n_error, "the path is longer than %zu bytes", sizeof address.sun_path - 1);
+        return -1;
+    }
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+        (void)unlink(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        snprintf(error, n_error, "socket(): %s", strerror(errno));
+        return -1;
+    }
+    /* The mode holds from the first moment: nobody connects before a chmod. */
+    mode_t old = umask((mode_t)(~mode & 0777));
+    bool is_bound = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    int bind_error = errno;
+    umask(old);
+    if (is_bound && listen(fd, backlog) == 0)
+        return fd;
+    snprintf(error, n_error, "bind(): %s", strerror(is_bound ? errno : bind_error));
+    close(fd);
+    return -1;
+}

@@ -1,0 +1,381 @@
+#include "server/listener.h"
+
+#include "server/address.h"
+#include "server/conn.h"
+#include "server/listen_socket.h"
+#include "server/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ACCEPT_BURST     128   /* connections taken before other events are looked at */
+#define LISTENER_WORKERS_MAX 1024 /* the largest -t */
+#define RETRY_ACCEPT_US  10000 /* after EMFILE, when no connection of ours closes */
+
+struct listener {
+    struct listener_set *set;
+    struct listen_spec spec;
+    struct event *event;
+    int fd;
+    bool is_unix;
+    char name[ADDRESS_TEXT_MAX];
+};
+
+struct listener_set {
+    struct server *server;
+    struct listener *listeners;
+    size_t n_listeners;
+    unsigned next_worker;
+    int wake_fd; /* a connection closed while accepting was suspended */
+    struct event *wake_event;
+    struct event *retry_event;
+    struct timespec suspended_at;
+    atomic_bool is_suspended;
+};
+
+/* A socket on its way to its worker. */
+struct arrival {
+    struct message message;
+    int fd;
+    const struct listener *listener;
+    union address peer;
+};
+
+const struct listener *listener_at(const struct listener_set *set, size_t index)
+{
+    return index < set->n_listeners ? &set->listeners[index] : NULL;
+}
+
+const char *listener_name(const struct listener *listener)
+{
+    return listener->name;
+}
+
+int listener_fd(const struct listener *listener)
+{
+    return listener->fd;
+}
+
+enum protocol listener_protocol(const struct listener *listener)
+{
+    if (listener->spec.has_protocol)
+        return listener->spec.protocol;
+    return listener->set->server->settings->protocol;
+}
+
+const struct listen_spec *listener_spec(const struct listener *listener)
+{
+    return &listener->spec;
+}
+
+bool listener_is_unix(const struct listener *listener)
+{
+    return listener->is_unix;
+}
+
+/* ---- accepting ---- */
+
+static void run_arrival(struct worker *worker, struct message *message)
+{
+    struct arrival *arrival = (struct arrival *)message;
+    struct listener_set *set = arrival->listener->set;
+    if (!conn_create(worker, arrival->fd, arrival->listener, &arrival->peer))
+        listener_conn_closed(set);
+    free(arrival);
+}
+
+static void suspend(struct listener_set *set)
+{
+    static const struct timeval retry = {.tv_usec = RETRY_ACCEPT_US};
+    if (atomic_exchange(&set->is_suspended, true))
+        return;
+    for (size_t i = 0; i < set->n_listeners; i++)
+        event_del(set->listeners[i].event);
+    atomic_store(&set->server->is_accepting, false);
+    atomic_fetch_add(&set->server->n_listen_disabled, 1);
+    clock_gettime(CLOCK_MONOTONIC, &set->suspended_at);
+    event_add(set->retry_event, &retry);
+}
+
+static void resume(struct listener_set *set)
+{
+    struct timespec now;
+    unsigned limit = (unsigned)set->server->settings->max_connections;
+    static const struct timeval retry = {.tv_usec = RETRY_ACCEPT_US};
+    if (!atomic_load(&set->is_suspended))
+        return;
+    if (atomic_load(&set->server->n_connections) >= limit) {
+        event_add(set->retry_event, &retry);
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t us = (now.tv_sec - set->suspended_at.tv_sec) * 1000000 +
+                 (now.tv_nsec - set->suspended_at.tv_nsec) / 1000;
+    atomic_fetch_add(&set->server->listen_disabled_us, (uint64_t)us);
+    atomic_store(&set->is_suspended, false);
+    atomic_store(&set->server->is_accepting, true);
+    for (size_t i = 0; i < set->n_listeners; i++)
+        event_add(set->listeners[i].event, NULL);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    struct listener_set *set = arg;
+    uint64_t count;
+    (void)what;
+    if (fd >= 0) {
+        ssize_t n = read(fd, &count, sizeof count);
+        (void)n;
+    }
+    resume(set);
+}
+
+void listener_conn_closed(struct listener_set *set)
+{
+    atomic_fetch_sub(&set->server->n_connections, 1);
+    if (!atomic_load(&set->is_suspended))
+        return;
+    uint64_t one = 1;
+    ssize_t n = write(set->wake_fd, &one, sizeof one);
+    (void)n;
+}
+
+/* Over the limit: the protocol's line, if the socket takes it at once, and the end. */
+static void refuse(struct listener_set *set, int fd)
+{
+    static const char line[] = "ERROR Too many open connections\r\n";
+    ssize_t n = send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)n;
+    close(fd);
+    atomic_fetch_add(&set->server->n_rejected, 1);
+}
+
+/* Hands the socket to the next worker; it is woken when the burst is over. */
+static struct worker *dispatch(struct listener *listener, int fd, const union address *peer)
+{
+    struct listener_set *set = listener->set;
+    struct arrival *arrival = malloc(sizeof *arrival);
+    if (arrival == NULL) {
+        close(fd);
+        return NULL;
+    }
+    *arrival = (struct arrival){
+        .message.run = run_arrival, .fd = fd, .listener = listener, .peer = *peer};
+    atomic_fetch_add(&set->server->n_connections, 1);
+    struct worker *worker = set->server->workers[set->next_worker];
+    set->next_worker = (set->next_worker + 1) % set->server->n_workers;
+    worker_post(worker, &arrival->message);
+    return worker;
+}
+
+static bool is_passing_error(int error)
+{
+    return error == EINTR || error == ECONNABORTED || error == EPROTO || error == EPERM ||
+           error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
+/* Takes one connection; false when there is no more to take now. */
+static bool accept_one(struct listener *listener, bool *is_posted)
+{
+    struct listener_set *set = listener->set;
+    const struct settings *settings = set->server->settings;
+    union address peer = {0};
+    socklen_t n = sizeof peer;
+    if (!settings->is_refusing_fast &&
+        atomic_load(&set->server->n_connections) >= settings->max_connections) {
+        suspend(set);
+        return false;
+    }
+    int fd = accept4(listener->fd, &peer.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (is_passing_error(errno))
+            return true;
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            suspend(set); /* out of descriptors or memory: try again when some are back */
+        return false;
+    }
+    if (atomic_load(&set->server->n_connections) >= settings->max_connections) {
+        refuse(set, fd);
+        return true;
+    }
+    if (listener->is_unix)
+        peer.family = AF_UNIX;
+    struct worker *worker = dispatch(listener, fd, &peer);
+    if (worker != NULL)
+        is_posted[worker->id] = true;
+    return true;
+}
+
+static void on_accept(evutil_socket_t fd, short what, void *arg)
+{
+    struct listener *listener = arg;
+    struct server *server = listener->set->server;
+    bool is_posted[LISTENER_WORKERS_MAX] = {false};
+    (void)fd;
+    (void)what;
+    for (unsigned i = 0; i < ACCEPT_BURST && accept_one(listener, is_posted); i++)
+        ;
+    for (unsigned i = 0; i < server->n_workers; i++) {
+        if (is_posted[i])
+            worker_wake(server->workers[i]);
+    }
+}
+
+/* ---- life ---- */
+
+/* Adds the sockets of one spec: a name can have several addresses. */
+static bool open_spec(struct listener_set *set, const struct listen_spec *spec, int port,
+                      char *error, size_t n_error)
+{
+    int fds[LISTEN_SOCKETS_MAX];
+    size_t n = listen_sockets_open_tcp(spec->host, port, (int)set->server->settings->tcp_backlog,
+                                       fds, error, n_error);
+    if (n == 0)
+        return false;
+    struct listener *grown = realloc(set->listeners, (set->n_listeners + n) * sizeof *grown);
+    if (grown == NULL) {
+        snprintf(error, n_error, "out of memory");
+        return false;
+    }
+    set->listeners = grown;
+    for (size_t i = 0; i < n; i++) {
+        struct listener *listener = &set->listeners[set->n_listeners++];
+        *listener = (struct listener){.set = set, .spec = *spec, .fd = fds[i]};
+        union address address = {0};
+        socklen_t n_address = sizeof address;
+        (void)getsockname(fds[i], &address.any, &n_address);
+        address_render(&address, listener->name, sizeof listener->name);
+    }
+    return true;
+}
+
+static bool open_unix(struct listener_set *set, char *error, size_t n_error)
+{
+    const struct settings *settings = set->server->settings;
+    int fd = listen_socket_open_unix(settings->socket_path, (unsigned)settings->socket_mask,
+                                     (int)settings->tcp_backlog, error, n_error);
+    if (fd < 0)
+        return false;
+    set->listeners = calloc(1, sizeof *set->listeners);
+    if (set->listeners == NULL) {
+        close(fd);
+        return false;
+    }
+    set->n_listeners = 1;
+    struct listener *listener = &set->listeners[0];
+    *listener = (struct listener){.set = set, .fd = fd, .is_unix = true};
+    snprintf(listener->name, sizeof listener->name, "unix:%s", settings->socket_path);
+    return true;
+}
+
+static bool open_all(struct listener_set *set, char *error, size_t n_error)
+{
+    const struct settings *settings = set->server->settings;
+    if (settings->socket_path != NULL)
+        return open_unix(set, error, n_error);
+    for (size_t i = 0; i < settings->n_listeners; i++) {
+        const struct listen_spec *spec = &settings->listeners[i];
+        int port = spec->port == LISTEN_PORT_UNSET ? settings->tcp_port : spec->port;
+        if (port == 0 && spec->port == LISTEN_PORT_UNSET)
+            continue; /* -p 0: no TCP */
+        bool is_optional = settings->listen_text == NULL && set->n_listeners > 0;
+        if (!open_spec(set, spec, port < 0 ? 0 : port, error, n_error) && !is_optional)
+            return false; /* the default's second address (::1) may be missing on this host */
+    }
+    return true;
+}
+
+struct listener_set *listener_set_create(struct server *server, char *error, size_t n_error)
+{
+    struct listener_set *set = calloc(1, sizeof *set);
+    snprintf(error, n_error, "out of memory");
+    if (set == NULL)
+        return NULL;
+    set->server = server;
+    set->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (set->wake_fd < 0 || !open_all(set, error, n_error))
+        listener_set_destroy(&set);
+    return set;
+}
+
+void listener_set_stop(struct listener_set *set)
+{
+    for (size_t i = 0; i < set->n_listeners; i++) {
+        struct listener *listener = &set->listeners[i];
+        if (listener->event != NULL)
+            event_free(listener->event);
+        listener->event = NULL;
+        if (listener->fd >= 0)
+            close(listener->fd);
+        listener->fd = -1;
+    }
+    if (set->wake_event != NULL)
+        event_free(set->wake_event);
+    if (set->retry_event != NULL)
+        event_free(set->retry_event);
+    set->wake_event = set->retry_event = NULL;
+    atomic_store(&set->is_suspended, false);
+}
+
+void listener_set_destroy(struct listener_set **set)
+{
+    struct listener_set *s = *set;
+    if (s == NULL)
+        return;
+    *set = NULL;
+    listener_set_stop(s);
+    if (s->wake_fd >= 0)
+        close(s->wake_fd);
+    free(s->listeners);
+    free(s);
+}
+
+bool listener_set_start(struct listener_set *set, struct event_base *base)
+{
+    set->wake_event = event_new(base, set->wake_fd, EV_READ | EV_PERSIST, on_resume, set);
+    set->retry_event = event_new(base, -1, 0, on_resume, set);
+    if (set->wake_event == NULL || set->retry_event == NULL ||
+        event_add(set->wake_event, NULL) != 0)
+        return false;
+    for (size_t i = 0; i < set->n_listeners; i++) {
+        struct listener *listener = &set->listeners[i];
+        listener->event = event_new(base, listener->fd, EV_READ | EV_PERSIST, on_accept, listener);
+        if (listener->event == NULL || event_add(listener->event, NULL) != 0)
+            return false;
+    }
+    atomic_store(&set->server->is_accepting, true);
+    return true;
+}
+
+bool listener_write_ports(const struct listener_set *set, const char *path, char *error,
+                          size_t n_error)
+{
+    char temporary[4096];
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.lck", path) >= sizeof temporary) {
+        snprintf(error, n_error, "MEMCACHED_PORT_FILENAME is too long");
+        return false;
+    }
+    FILE *file = fopen(temporary, "we");
+    if (file == NULL) {
+        snprintf(error, n_error, "Failed to open \"%s\": %s", temporary, strerror(errno));
+        return false;
+    }
+    for (size_t i = 0; i < set->n_listeners; i++) {
+        union address address = {0};
+        socklen_t n = sizeof address;
+        if (getsockname(set->listeners[i].fd, &address.any, &n) != 0)
+            continue;
+        if (address.family == AF_INET)
+            fprintf(file, "TCP INET: %u\n", ntohs(address.v4.sin_port));
+        else if (address.family == AF_INET6)
+            fprintf(file, "TCP INET6: %u\n", ntohs(address.v6.sin6_port));
+    }
+    bool is_written = fclose(file) == 0 && rename(temporary, path) == 0;
+    if (!is_written)
+        snprintf(error, n_error, "Failed to write \"%s\": %s", path, strerror(errno));
+    return is_written;
+}

@@ -1,0 +1,342 @@
+#include "server/conn.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "server/options.h"
+#include "server/prefixes.h"
+#include "server/process.h"
+#include "server/server.h"
+#include "server/tenant.h"
+#include "server/worker.h"
+
+#include "config.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The master: its loop accepts, ticks and takes signals. */
+struct master {
+    struct server server;
+    struct settings settings;
+    struct event_base *base;
+    struct event *stop_event;
+    struct event *tick_event;
+    struct event *signals[8];
+    size_t n_signals;
+    time_t wall_at_start;
+    struct timespec monotonic_at_start;
+    unsigned n_workers_started;
+    bool is_cache_started;
+};
+
+/* ---- the clock: wall time at the start plus what has passed since, so that a jump of the wall
+ * clock neither expires nor revives an item ---- */
+
+static uint32_t seconds_now(const struct master *m)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ns = (int64_t)(now.tv_sec - m->monotonic_at_start.tv_sec) * 1000000000 +
+                 (now.tv_nsec - m->monotonic_at_start.tv_nsec);
+    return (uint32_t)(m->wall_at_start + ns / 1000000000);
+}
+
+static void publish_time(struct master *m)
+{
+    uint32_t now = seconds_now(m);
+    cache_tick(m->server.cache, now);
+    atomic_store_explicit(&m->server.now, now, memory_order_relaxed);
+}
+
+/* The next tick comes just behind the next whole second. */
+static void schedule_tick(struct master *m)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    long passed_ns = now.tv_nsec - m->monotonic_at_start.tv_nsec;
+    if (passed_ns < 0)
+        passed_ns += 1000000000;
+    struct timeval wait = {.tv_sec = 0, .tv_usec = (1000000000 - passed_ns) / 1000 + 500};
+    event_add(m->tick_event, &wait);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct master *m = arg;
+    (void)fd;
+    (void)what;
+    publish_time(m);
+    schedule_tick(m);
+}
+
+/* ---- stopping ---- */
+
+void server_stop(struct server *server, bool is_graceful)
+{
+    uint64_t one = 1;
+    if (is_graceful)
+        atomic_store(&server->is_graceful, true);
+    atomic_store(&server->is_stopping, true);
+    ssize_t n = write(server->stop_fd, &one, sizeof one);
+    (void)n;
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    struct master *m = arg;
+    (void)fd;
+    (void)what;
+    event_base_loopbreak(m->base);
+}
+
+static void on_signal(evutil_socket_t signal, short what, void *arg)
+{
+    struct master *m = arg;
+    (void)what;
+    if (signal == SIGHUP) {
+        log_reopen(m->server.log);
+        return;
+    }
+    log_event(m->server.log, LOG_LEVEL_NOTICE, "stopping", LOG_NUMBER("signal", signal), LOG_END);
+    if (signal == SIGUSR1)
+        fprintf(stderr, "Gracefully stopping\n");
+    else if (m->settings.verbosity > 0)
+        fprintf(stderr, "Exiting normally\n");
+    atomic_store(&m->server.is_graceful, signal == SIGUSR1);
+    event_base_loopbreak(m->base);
+}
+
+/* ---- parts, in the order of creation; each says on stderr what is wrong ---- */
+
+static int fail(int code, const char *what)
+{
+    fprintf(stderr, "keepd: %s\n", what);
+    return code;
+}
+
+static int create_log(struct master *m)
+{
+    struct log_config config = {
+        .verbosity = m->settings.verbosity,
+        .fd = STDERR_FILENO,
+        .path = m->settings.log_file,
+        .is_syslog = m->settings.has_syslog,
+    };
+    m->server.log = log_create(&config);
+    return m->server.log != NULL ? 0 : fail(EXIT_BAD_VALUE, "the log cannot be opened");
+}
+
+static int create_cache(struct master *m)
+{
+    char error[256];
+    struct cache_config config = {
+        .memory = m->settings.max_bytes,
+        .item_max = m->settings.item_size_max,
+        .is_evicting = m->settings.is_evicting,
+        .has_cas = m->settings.is_cas_enabled,
+        .has_huge_pages = true,
+    };
+    m->server.cache = cache_create(&config, error, sizeof error);
+    if (m->server.cache == NULL)
+        return fail(EXIT_BAD_VALUE, error);
+    publish_time(m);
+    m->server.started = server_now(&m->server);
+    atomic_store(&m->server.memory_limit, m->settings.max_bytes);
+    m->server.default_tenant = tenant_create(
+        0, TENANT_DEFAULT, cache_default_tenant(m->server.cache), m->server.n_workers);
+    m->server.prefixes = prefixes_create(m->settings.prefix_delimiter,
+                                         m->settings.is_detail_enabled);
+    if (m->server.default_tenant == NULL || m->server.prefixes == NULL)
+        return fail(EXIT_BAD_VALUE, "out of memory");
+    return 0;
+}
+
+static int create_workers(struct master *m)
+{
+    struct server *server = &m->server;
+    server->workers = calloc(server->n_workers, sizeof *server->workers);
+    for (unsigned i = 0; server->workers != NULL && i < server->n_workers; i++) {
+        server->workers[i] = worker_create(server, i);
+        if (server->workers[i] == NULL)
+            return fail(EXIT_BAD_VALUE, "a worker cannot be made: out of memory or descriptors");
+    }
+    return server->workers != NULL ? 0 : fail(EXIT_BAD_VALUE, "out of memory");
+}
+
+static int start_threads(struct master *m)
+{
+    struct server *server = &m->server;
+    if (!cache_start(server->cache))
+        return fail(EXIT_BAD_VALUE, "Can't create thread: the reaper");
+    m->is_cache_started = true;
+    for (; m->n_workers_started < server->n_workers; m->n_workers_started++) {
+        if (!worker_start(server->workers[m->n_workers_started]))
+            return fail(EXIT_BAD_VALUE, "Can't create thread: a worker");
+    }
+    return 0;
+}
+
+static int open_listeners(struct master *m)
+{
+    const struct settings *settings = &m->settings;
+    char error[512];
+    m->server.listeners = listener_set_create(&m->server, error, sizeof error);
+    if (m->server.listeners != NULL)
+        return 0;
+    if (settings->socket_path != NULL)
+        fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", settings->socket_path, error);
+    else if (settings->listen_text != NULL)
+        fprintf(stderr, "failed to listen on one of interface(s) %s: %s\n", settings->listen_text,
+                error);
+    else
+        fprintf(stderr, "failed to listen on TCP port %d: %s\n", (int)settings->tcp_port, error);
+    return EXIT_NO_RESOURCE;
+}
+
+static int write_ports(struct master *m)
+{
+    char error[512];
+    const char *path = getenv("MEMCACHED_PORT_FILENAME");
+    if (path == NULL || m->settings.socket_path != NULL)
+        return 0;
+    if (listener_write_ports(m->server.listeners, path, error, sizeof error))
+        return 0;
+    return fail(EXIT_BAD_VALUE, error);
+}
+
+static bool add_signal(struct master *m, int number)
+{
+    struct event *event = evsignal_new(m->base, number, on_signal, m);
+    if (event == NULL)
+        return false;
+    m->signals[m->n_signals++] = event;
+    return event_add(event, NULL) == 0;
+}
+
+static int prepare_loop(struct master *m)
+{
+    m->base = event_base_new();
+    if (m->base == NULL)
+        return fail(EXIT_BAD_VALUE, "the event loop cannot be made");
+    m->stop_event = event_new(m->base, m->server.stop_fd, EV_READ | EV_PERSIST, on_stop, m);
+    m->tick_event = event_new(m->base, -1, 0, on_tick, m);
+    bool is_ready = m->stop_event != NULL && m->tick_event != NULL &&
+                    event_add(m->stop_event, NULL) == 0 && add_signal(m, SIGINT) &&
+                    add_signal(m, SIGTERM) && add_signal(m, SIGHUP) && add_signal(m, SIGUSR1);
+    return is_ready ? 0 : fail(EXIT_BAD_VALUE, "the event loop cannot be prepared");
+}
+
+static void name_inert(void *context, struct slice name, struct slice value)
+{
+    log_event(context, LOG_LEVEL_NOTICE, "option_without_effect", LOG_TEXT("option", name),
+              LOG_TEXT("reason", value), LOG_END);
+}
+
+/* Each step runs when all before it succeeded. */
+static int start(struct master *m)
+{
+    static int (*const steps[])(struct master *) = {create_log,     prepare_loop,  create_cache,
+                                                    create_workers, start_threads, write_ports};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        int failed = steps[i](m);
+        if (failed != 0)
+            return failed;
+    }
+    if (!listener_set_start(m->server.listeners, m->base))
+        return fail(EXIT_BAD_VALUE, "the listeners cannot be watched");
+    settings_walk_inert(&m->settings, name_inert, m->server.log);
+    return 0;
+}
+
+/* The reverse of start; works on a half-made set. */
+static void stop(struct master *m)
+{
+    struct server *server = &m->server;
+    if (server->listeners != NULL)
+        listener_set_stop(server->listeners);
+    for (unsigned i = 0; i < m->n_workers_started; i++)
+        worker_stop(server->workers[i]);
+    if (m->is_cache_started)
+        cache_stop(server->cache);
+    for (unsigned i = 0; server->workers != NULL && i < server->n_workers; i++)
+        worker_destroy(&server->workers[i]);
+    free(server->workers);
+    listener_set_destroy(&server->listeners);
+    prefixes_destroy(&server->prefixes);
+    tenant_destroy(&server->default_tenant);
+    cache_destroy(&server->cache);
+    for (size_t i = 0; i < m->n_signals; i++)
+        event_free(m->signals[i]);
+    if (m->stop_event != NULL)
+        event_free(m->stop_event);
+    if (m->tick_event != NULL)
+        event_free(m->tick_event);
+    if (m->base != NULL)
+        event_base_free(m->base);
+    log_destroy(&server->log);
+    if (server->stop_fd >= 0)
+        close(server->stop_fd);
+}
+
+/* What must happen before any thread: the user, the background, limits. */
+static int become_server(struct master *m)
+{
+    const struct settings *settings = &m->settings;
+    int failed = process_set_limits(settings);
+    if (failed == 0)
+        failed = open_listeners(m); /* before root is given up: ports below 1024 */
+    if (failed == 0)
+        failed = process_drop_root(settings);
+    if (failed == 0)
+        failed = process_daemonize(settings);
+    if (failed == 0)
+        process_lock_memory(settings);
+    return failed;
+}
+
+static int serve(struct master *m)
+{
+    int failed = become_server(m);
+    if (failed == 0)
+        failed = start(m);
+    if (failed == 0) {
+        if (m->settings.pid_file != NULL)
+            process_write_pid(m->settings.pid_file);
+        schedule_tick(m);
+        log_event(m->server.log, LOG_LEVEL_NOTICE, "started", LOG_STR("version", PACKAGE_VERSION),
+                  LOG_END);
+        (void)event_base_dispatch(m->base);
+        if (m->settings.pid_file != NULL && m->settings.is_daemon)
+            process_remove_pid(m->settings.pid_file);
+    }
+    stop(m);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    static struct master master;
+    struct master *m = &master;
+    int code = process_open_stdio();
+    if (code != 0)
+        return code;
+    signal(SIGPIPE, SIG_IGN);
+    settings_init(&m->settings);
+    code = options_parse(argc, argv, geteuid() == 0, &m->settings, stdout, stderr);
+    if (code == OPTIONS_SERVE) {
+        m->server.settings = &m->settings;
+        m->server.n_workers = (unsigned)m->settings.n_threads;
+        m->server.stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        atomic_store(&m->server.verbosity, (int)m->settings.verbosity);
+        atomic_store(&m->server.is_crawler_on, true);
+        m->wall_at_start = time(NULL);
+        clock_gettime(CLOCK_MONOTONIC, &m->monotonic_at_start);
+        code = serve(m);
+    }
+    settings_fini(&m->settings);
+    return code;
+}

@@ -1,0 +1,58 @@
+#include "server/sight.h"
+
+#include "server/address.h"
+#include "server/conn.h"
+#include "server/listener.h"
+#include "server/worker.h"
+
+#include <stdio.h>
+
+void sight_worker_totals(struct server *server, struct worker_totals *out)
+{
+    *out = (struct worker_totals){0};
+    for (unsigned i = 0; i < server->n_workers; i++)
+        worker_counters_add(out, server->workers[i]->counters);
+}
+
+void sight_buffers(struct server *server, struct sight_buffers *out)
+{
+    out->n_conn_bytes = (uint64_t)atomic_load(&server->n_structures) * sizeof(struct conn);
+    out->n_input_bytes =
+        server->n_workers * (uint64_t)(WORKER_INPUT + BATCH_MAX * sizeof(struct batch_entry));
+}
+
+static void tell(int fd, const char *what, const char *value, sight_visit *visit, void *arg)
+{
+    char name[48];
+    snprintf(name, sizeof name, "%d:%s", fd, what);
+    visit(arg, name, value);
+}
+
+static void tell_conn(const struct conn *conn, uint32_t now, sight_visit *visit, void *arg)
+{
+    char text[ADDRESS_TEXT_MAX];
+    uint32_t active = atomic_load_explicit(&((struct conn *)conn)->last_active,
+                                           memory_order_relaxed);
+    address_render(&conn->peer, text, sizeof text);
+    tell(conn->fd, "addr", text, visit, arg);
+    tell(conn->fd, "listen_addr", listener_name(conn->listener), visit, arg);
+    tell(conn->fd, "state", conn_state_name(state_now(conn)), visit, arg);
+    snprintf(text, sizeof text, "%u", now > active ? now - active : 0);
+    tell(conn->fd, "secs_since_last_cmd", text, visit, arg);
+}
+
+void sight_conns(struct server *server, uint32_t now, sight_visit *visit, void *arg)
+{
+    const struct listener *listener;
+    for (size_t i = 0; (listener = listener_at(server->listeners, i)) != NULL; i++) {
+        tell(listener_fd(listener), "addr", listener_name(listener), visit, arg);
+        tell(listener_fd(listener), "state", "conn_listening", visit, arg);
+    }
+    for (unsigned i = 0; i < server->n_workers; i++) {
+        struct worker *worker = server->workers[i];
+        pthread_mutex_lock(&worker->conns_lock);
+        for (const struct conn *conn = worker->conns; conn != NULL; conn = conn->next)
+            tell_conn(conn, now, visit, arg);
+        pthread_mutex_unlock(&worker->conns_lock);
+    }
+}

@@ -1,0 +1,301 @@
+#include "server/steps.h"
+
+#include "server/execute.h"
+#include "server/stream.h"
+#include "server/upload.h"
+
+#include <stdlib.h>
+
+#define INPUT_SPARE 2048 /* a read into the connection's own buffer has at least this much room */
+#define INPUT_MAX   (MULTIGET_LINE_MAX + (64u << 10))
+
+/* Room behind the bytes that are there: the consumed ones make place, then the buffer grows. */
+static bool make_room(struct conn *conn, struct input *in)
+{
+    if (in->at > 0 && in->capacity - in->n < INPUT_SPARE) {
+        memmove(in->p, in->p + in->at, in->n - in->at);
+        in->n -= in->at;
+        in->at = 0;
+    }
+    if (in->capacity - in->n >= INPUT_SPARE || in != &conn->in)
+        return in->n < in->capacity;
+    if (in->capacity >= INPUT_MAX)
+        return false;
+    size_t capacity = in->capacity * 2 < WORKER_INPUT ? WORKER_INPUT / 4 : in->capacity * 2;
+    uint8_t *p = realloc(in->p, capacity);
+    if (p == NULL)
+        return false;
+    in->p = p;
+    in->capacity = capacity;
+    return true;
+}
+
+enum io conn_read(struct conn *conn, bool *is_full_out)
+{
+    struct input *in = conn_input(conn);
+    size_t n = 0;
+    if (!make_room(conn, in)) {
+        counter_add(&conn->worker->counters->read_buf_oom, 1);
+        return IO_CLOSED;
+    }
+    enum io io = conn->transport->read(conn, in->p + in->n, in->capacity - in->n, &n);
+    if (io != IO_DONE)
+        return io;
+    in->n += n;
+    *is_full_out = in->n == in->capacity || conn->transport->has_pending(conn);
+    counter_add(&conn->session.counters->bytes_read, n);
+    atomic_store_explicit(&conn->last_active, conn->worker->now, memory_order_relaxed);
+    return IO_DONE;
+}
+
+bool conn_keep_input(struct conn *conn)
+{
+    struct input *in = conn_input(conn);
+    size_t n_left = in->n - in->at;
+    if (in == &conn->in) {
+        if (n_left > 0)
+            return true;
+        free(in->p);
+        *in = (struct input){0};
+        return true;
+    }
+    if (n_left > 0) {
+        size_t capacity = n_left < 512 ? 512 : n_left;
+        conn->in.p = malloc(capacity);
+        if (conn->in.p == NULL)
+            return false;
+        memcpy(conn->in.p, in->p + in->at, n_left);
+        conn->in.n = n_left;
+        conn->in.at = 0;
+        conn->in.capacity = capacity;
+    }
+    in->at = in->n = 0;
+    return true;
+}
+
+/* Goes back to before a request that was parsed but cannot be executed yet. */
+static void rewind_to(struct conn *conn, struct input *in, const struct batch_entry *entry)
+{
+    in->at = entry->start;
+    conn->parser = entry->before;
+}
+
+enum progress {
+    PROGRESS_MORE,  /* the input holds no further whole request */
+    PROGRESS_BATCH, /* the batch is done, there may be another */
+    PROGRESS_MOVED, /* the state was changed: write first, then go on there */
+    PROGRESS_FULL,  /* output is to be written before more is done */
+    PROGRESS_SPENT, /* the turn's budget is used up */
+    PROGRESS_CLOSE, /* write, then close */
+};
+
+static enum progress execute_batch(struct conn *conn, struct input *in)
+{
+    enum parse_result result;
+    size_t n = batch_parse(conn, in, &result);
+    struct batch_entry *entries = conn->worker->batch;
+    for (size_t i = 0; i < n; i++) {
+        if (output_is_full(&conn->worker->out)) {
+            rewind_to(conn, in, &entries[i]);
+            return PROGRESS_FULL;
+        }
+        if (conn->budget == 0) {
+            rewind_to(conn, in, &entries[i]);
+            return PROGRESS_SPENT;
+        }
+        switch (execute(conn, &entries[i].request, entries[i].hash)) {
+        case EXECUTE_NEXT:
+            conn->budget -= entries[i].request.is_last || !entries[i].before.multiget;
+            continue;
+        case EXECUTE_MOVED:
+            if (i + 1 < n)
+                rewind_to(conn, in, &entries[i + 1]);
+            return PROGRESS_MOVED;
+        case EXECUTE_CLOSE:
+            return PROGRESS_CLOSE;
+        }
+    }
+    if (result == PARSE_BAD)
+        return PROGRESS_CLOSE;
+    return result == PARSE_MORE ? PROGRESS_MORE : PROGRESS_BATCH;
+}
+
+/* The turn's output goes out; then `next` is the state to go on in. */
+static enum step flush_then(struct conn *conn, enum conn_state next, enum step when_done)
+{
+    switch (conn_flush(conn, next)) {
+    case CONN_FLUSH_DONE:
+        if (conn->closes_after_flush)
+            return STEP_CLOSE;
+        conn_enter(conn, next);
+        return when_done;
+    case CONN_FLUSH_WAIT:
+        return STEP_WAIT;
+    case CONN_FLUSH_CLOSE:
+        break;
+    }
+    return STEP_CLOSE;
+}
+
+static enum step flush_then_close(struct conn *conn)
+{
+    conn->closes_after_flush = true;
+    switch (conn_flush(conn, CONN_FLUSH)) {
+    case CONN_FLUSH_WAIT:
+        return STEP_WAIT;
+    default:
+        return STEP_CLOSE;
+    }
+}
+
+static enum step yield(struct conn *conn)
+{
+    counter_add(&conn->worker->counters->conn_yields, 1);
+    return flush_then(conn, CONN_YIELD, STEP_AGAIN);
+}
+
+enum step step_head(struct conn *conn)
+{
+    bool is_full = false;
+    if (conn->wants_bytes) {
+        switch (conn_read(conn, &is_full)) {
+        case IO_DONE:
+            break;
+        case IO_WANT_READ:
+        case IO_WANT_WRITE:
+            return conn->worker->is_draining ? STEP_CLOSE : STEP_WAIT;
+        case IO_CLOSED:
+            return STEP_CLOSE;
+        }
+        conn->wants_bytes = false;
+    }
+    for (;;) {
+        switch (execute_batch(conn, conn_input(conn))) {
+        case PROGRESS_BATCH:
+            continue;
+        case PROGRESS_FULL:
+            switch (conn_flush(conn, CONN_HEAD)) {
+            case CONN_FLUSH_DONE:
+                continue;
+            case CONN_FLUSH_WAIT:
+                return STEP_WAIT;
+            case CONN_FLUSH_CLOSE:
+                return STEP_CLOSE;
+            }
+            continue;
+        case PROGRESS_MORE:
+            conn->wants_bytes = true;
+            if (conn->worker->is_draining && !is_full)
+                return flush_then_close(conn);
+            return flush_then(conn, CONN_HEAD, is_full ? STEP_AGAIN : STEP_WAIT);
+        case PROGRESS_MOVED:
+            return flush_then(conn, state_now(conn), STEP_AGAIN);
+        case PROGRESS_SPENT:
+            return yield(conn);
+        case PROGRESS_CLOSE:
+            return flush_then_close(conn);
+        }
+    }
+}
+
+enum step step_value(struct conn *conn)
+{
+    struct input *in = conn_input(conn);
+    switch (upload_state_fill(conn, in)) {
+    case UPLOAD_WAITS:
+        return STEP_WAIT;
+    case UPLOAD_BROKEN:
+        return STEP_CLOSE;
+    case UPLOAD_DONE:
+        break;
+    }
+    conn->wants_bytes = in->at == in->n;
+    return flush_then(conn, state_now(conn) == CONN_VALUE ? CONN_HEAD : state_now(conn),
+                      STEP_AGAIN);
+}
+
+enum step step_swallow(struct conn *conn)
+{
+    struct input *in = conn_input(conn);
+    bool is_full;
+    for (unsigned n_reads = 0;; n_reads++) {
+        size_t n_here = in->n - in->at;
+        size_t n = conn->n_swallow < n_here ? (size_t)conn->n_swallow : n_here;
+        in->at += n;
+        conn->n_swallow -= n;
+        if (conn->n_swallow == 0)
+            break;
+        in->at = in->n = 0;
+        if (n_reads == 16)
+            return STEP_WAIT;
+        switch (conn_read(conn, &is_full)) {
+        case IO_DONE:
+            continue;
+        case IO_WANT_READ:
+        case IO_WANT_WRITE:
+            return STEP_WAIT;
+        case IO_CLOSED:
+            return STEP_CLOSE;
+        }
+    }
+    conn->wants_bytes = in->at == in->n;
+    conn_enter(conn, CONN_HEAD);
+    return STEP_AGAIN;
+}
+
+enum step step_flush(struct conn *conn)
+{
+    switch (conn_flush(conn, conn->after_flush)) {
+    case CONN_FLUSH_DONE:
+        break;
+    case CONN_FLUSH_WAIT:
+        return STEP_WAIT;
+    case CONN_FLUSH_CLOSE:
+        return STEP_CLOSE;
+    }
+    if (conn->closes_after_flush)
+        return STEP_CLOSE;
+    conn_enter(conn, conn->after_flush);
+    return STEP_AGAIN;
+}
+
+enum step step_stream(struct conn *conn)
+{
+    for (unsigned n_parts = 0; n_parts < 64; n_parts++) {
+        bool is_over = stream_fill(conn);
+        if (is_over)
+            stream_end(conn);
+        enum conn_state next = is_over ? CONN_HEAD : CONN_STREAM;
+        switch (conn_flush(conn, next)) {
+        case CONN_FLUSH_WAIT:
+            return STEP_WAIT;
+        case CONN_FLUSH_CLOSE:
+            return STEP_CLOSE;
+        case CONN_FLUSH_DONE:
+            break;
+        }
+        if (is_over) {
+            conn_enter(conn, CONN_HEAD);
+            return STEP_AGAIN;
+        }
+    }
+    return STEP_WAIT; /* the socket is writable: libevent calls again after the others */
+}
+
+enum step step_yield(struct conn *conn)
+{
+    /* Entered at the end of a turn; taken up again from the ready list. */
+    if (conn->is_resumed) {
+        conn->is_resumed = false;
+        conn_enter(conn, CONN_HEAD);
+        return STEP_AGAIN;
+    }
+    worker_make_ready(conn->worker, conn);
+    return STEP_WAIT;
+}
+
+enum step step_closing(struct conn *conn)
+{
+    (void)conn;
+    return STEP_WAIT;
+}

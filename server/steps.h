@@ -1,0 +1,35 @@
+/* steps.h - private: the step functions named in states.def, and the batch under step_head.
+ * Owns: nothing.   Thread: the connection's worker.
+ * Never: called but by conn_run. */
+#ifndef SERVER_STEPS_H
+#define SERVER_STEPS_H
+
+#include "server/conn.h"
+
+#define STATE(name, function, waits, timer, shown) enum step function(struct conn *conn);
+#include "server/states.def"
+#undef STATE
+
+/* Values up to this size are waited for in the input buffer; larger ones go straight to their
+ * place as they arrive. */
+#define VALUE_BUFFERED_MAX (16u << 10)
+
+/* The bytes not consumed yet: the connection's own, else the worker's. */
+static inline struct input *conn_input(struct conn *conn)
+{
+    return conn->in.p != NULL ? &conn->in : &conn->worker->in;
+}
+
+/* Reads once into the input. IO_DONE: at least one byte more is there. *is_full_out tells that the
+ * read filled the room it was given, so that there may be more. */
+MUST_USE enum io conn_read(struct conn *conn, bool *is_full_out);
+
+/* Leaves nothing in the worker's buffer when the turn ends. False when memory is short. */
+MUST_USE bool conn_keep_input(struct conn *conn);
+
+/* Parses as many whole requests as are there, at most BATCH_MAX, and prefetches their items.
+ * *result_out says why it stopped: PARSE_OK (batch full or a value still to come), PARSE_MORE,
+ * PARSE_BAD (the last entry is the refusal). */
+size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *result_out);
+
+#endif

@@ -1,0 +1,67 @@
+#include "server/transport.h"
+
+#include "server/conn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static enum io plain_handshake(struct conn *conn)
+{
+    (void)conn;
+    return IO_DONE;
+}
+
+static enum io plain_read(struct conn *conn, void *p, size_t n, size_t *n_out)
+{
+    for (;;) {
+        ssize_t got = recv(conn->fd, p, n, 0);
+        if (got > 0) {
+            *n_out = (size_t)got;
+            return IO_DONE;
+        }
+        if (got == 0)
+            return IO_CLOSED;
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return IO_WANT_READ;
+        if (errno != EINTR)
+            return IO_CLOSED;
+    }
+}
+
+static enum io plain_writev(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
+    for (;;) {
+        ssize_t sent = n_iov == 1 ? send(conn->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                                  : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+        if (sent >= 0) {
+            *n_out = (size_t)sent;
+            return IO_DONE;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return IO_WANT_WRITE;
+        if (errno != EINTR)
+            return IO_CLOSED;
+    }
+}
+
+static bool plain_has_pending(const struct conn *conn)
+{
+    (void)conn;
+    return false;
+}
+
+static void plain_close(struct conn *conn)
+{
+    (void)conn;
+}
+
+const struct transport transport_plain = {
+    .name = "plain",
+    .handshake = plain_handshake,
+    .read = plain_read,
+    .writev = plain_writev,
+    .has_pending = plain_has_pending,
+    .close = plain_close,
+};

@@ -1,0 +1,138 @@
+#include "server/upload.h"
+
+#include "server/execute.h"
+#include "server/steps.h"
+
+#include <stdlib.h>
+
+#define UPLOAD_TURN (1u << 20) /* bytes taken before others get their turn */
+
+struct upload_state {
+    struct request request; /* its slices point into bytes */
+    uint64_t hash;
+    struct cache_upload *upload;
+    uint32_t n_left; /* of the value */
+    uint8_t bytes[]; /* key, then meta flags */
+};
+
+bool upload_state_begin(struct conn *conn, const struct request *request, uint64_t hash,
+                        enum status *status_out)
+{
+    struct worker *worker = conn->worker;
+    struct upload_state *state = malloc(sizeof *state + request->key.n + request->meta.n);
+    *status_out = STATUS_NO_MEMORY_STORING;
+    if (state == NULL)
+        return false;
+    state->request = *request;
+    state->hash = hash;
+    state->n_left = request->n_value;
+    memcpy(state->bytes, request->key.p, request->key.n);
+    if (request->meta.n > 0)
+        memcpy(state->bytes + request->key.n, request->meta.p, request->meta.n);
+    state->request.key = slice_of(state->bytes, request->key.n);
+    state->request.meta = slice_of(state->bytes + request->key.n, request->meta.n);
+    struct cache_key key = {state->request.key, hash};
+    enum cache_result result =
+        cache_upload_create(worker->cache_thread, conn->session.cache, &key, request->n_value,
+                            request->client_flags, &state->upload);
+    if (result != CACHE_OK) {
+        *status_out = result == CACHE_TOO_LARGE ? STATUS_TOO_LARGE : STATUS_NO_MEMORY_STORING;
+        free(state);
+        return false;
+    }
+    conn->upload = state;
+    return true;
+}
+
+void upload_state_abort(struct conn *conn)
+{
+    struct upload_state *state = conn->upload;
+    if (state == NULL)
+        return;
+    conn->upload = NULL;
+    if (state->upload != NULL)
+        cache_upload_abort(conn->worker->cache_thread, &state->upload);
+    free(state);
+}
+
+/* Memory ran out half way: answer, and swallow what is still to come. */
+static enum upload_progress give_up(struct conn *conn)
+{
+    struct upload_state *state = conn->upload;
+    conn->n_swallow = (uint64_t)state->n_left + state->request.n_trailer;
+    execute_refuse_value(conn, &state->request, state->hash, STATUS_NO_MEMORY_STORING);
+    upload_state_abort(conn);
+    conn_enter(conn, CONN_SWALLOW);
+    return UPLOAD_DONE;
+}
+
+/* Bytes for the value: first those that came with the head, then straight from the socket. */
+static enum io take(struct conn *conn, struct input *in, uint8_t *p, size_t n, size_t *n_out)
+{
+    size_t n_here = in->n - in->at;
+    if (n_here > 0) {
+        *n_out = n < n_here ? n : n_here;
+        memcpy(p, in->p + in->at, *n_out);
+        in->at += *n_out;
+        return IO_DONE;
+    }
+    enum io io = conn->transport->read(conn, p, n, n_out);
+    if (io == IO_DONE) {
+        counter_add(&conn->session.counters->bytes_read, *n_out);
+        atomic_store_explicit(&conn->last_active, conn->worker->now, memory_order_relaxed);
+    }
+    return io;
+}
+
+/* The CR LF behind a text value. */
+static enum upload_progress finish(struct conn *conn, struct input *in)
+{
+    struct upload_state *state = conn->upload;
+    struct request *request = &state->request;
+    bool is_full;
+    while (in->n - in->at < request->n_trailer) {
+        switch (conn_read(conn, &is_full)) {
+        case IO_DONE:
+            continue;
+        case IO_CLOSED:
+            return UPLOAD_BROKEN;
+        default:
+            return UPLOAD_WAITS;
+        }
+    }
+    const uint8_t *end = in->p + in->at;
+    bool is_ended = request->n_trailer == 0 || (end[0] == '\r' && end[1] == '\n');
+    in->at += request->n_trailer;
+    if (is_ended) {
+        execute_upload(conn, request, state->hash, &state->upload);
+    } else {
+        request->verb = VERB_BAD;
+        request->status = STATUS_BAD_DATA_CHUNK;
+        execute_refusal(conn, request);
+    }
+    upload_state_abort(conn);
+    return UPLOAD_DONE;
+}
+
+enum upload_progress upload_state_fill(struct conn *conn, struct input *in)
+{
+    struct upload_state *state = conn->upload;
+    size_t n_turn = 0;
+    while (state->n_left > 0) {
+        uint8_t *p;
+        size_t n_room, n = 0;
+        if (cache_upload_space(conn->worker->cache_thread, state->upload, &p, &n_room) != CACHE_OK)
+            return give_up(conn);
+        enum io io = take(conn, in, p, n_room < state->n_left ? n_room : state->n_left, &n);
+        if (io == IO_CLOSED)
+            return UPLOAD_BROKEN;
+        if (io != IO_DONE)
+            return UPLOAD_WAITS;
+        cache_upload_advance(state->upload, n);
+        state->n_left -= (uint32_t)n;
+        n_turn += n;
+        if (n_turn >= UPLOAD_TURN && state->n_left > 0)
+            return UPLOAD_WAITS;
+    }
+    return finish(conn, in);
+}

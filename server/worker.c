@@ -1,0 +1,260 @@
+#include "server/worker.h"
+
+#include "server/conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OUTPUT_KEPT  (1u << 20) /* an output buffer that grew beyond this is given back */
+#define DRAIN_TICKS  3          /* seconds that a stopping worker gives its clients to read */
+
+void worker_online(struct worker *worker)
+{
+    if (worker->is_online)
+        return;
+    worker->is_online = true;
+    worker->now = server_now(worker->server);
+    cache_thread_online(worker->cache_thread);
+}
+
+static void offline(struct worker *worker)
+{
+    if (!worker->is_online)
+        return;
+    worker->is_online = false;
+    cache_thread_offline(worker->cache_thread);
+}
+
+void worker_post(struct worker *worker, struct message *message)
+{
+    message->next = NULL;
+    pthread_mutex_lock(&worker->mail_lock);
+    if (worker->mail_last != NULL)
+        worker->mail_last->next = message;
+    else
+        worker->mail_first = message;
+    worker->mail_last = message;
+    pthread_mutex_unlock(&worker->mail_lock);
+}
+
+void worker_wake(struct worker *worker)
+{
+    uint64_t one = 1;
+    /* Only a full counter can refuse, and then the worker is awake anyway. */
+    ssize_t n = write(worker->wake_fd, &one, sizeof one);
+    (void)n;
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    uint64_t count;
+    (void)what;
+    ssize_t n = read(fd, &count, sizeof count);
+    (void)n;
+    worker_online(worker);
+    pthread_mutex_lock(&worker->mail_lock);
+    struct message *message = worker->mail_first;
+    worker->mail_first = worker->mail_last = NULL;
+    pthread_mutex_unlock(&worker->mail_lock);
+    while (message != NULL) {
+        struct message *next = message->next;
+        message->run(worker, message);
+        message = next;
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    (void)fd;
+    (void)what;
+    worker_online(worker);
+    uint32_t now = server_now(worker->server);
+    for (struct conn *conn = worker->conns; conn != NULL; conn = conn->next)
+        conn_check_timer(conn, now);
+    if (worker->out.capacity > OUTPUT_KEPT)
+        output_fini(&worker->out);
+}
+
+void worker_make_ready(struct worker *worker, struct conn *conn)
+{
+    MUST(!conn->is_queued);
+    conn->is_queued = true;
+    conn->next_in_queue = worker->ready;
+    worker->ready = conn;
+}
+
+/* Those that yielded go on; one that was closed meanwhile moves to the other list. */
+static void run_ready(struct worker *worker)
+{
+    struct conn *conn = worker->ready;
+    worker->ready = NULL;
+    while (conn != NULL) {
+        struct conn *next = conn->next_in_queue;
+        conn->is_queued = false;
+        if (state_now(conn) == CONN_CLOSING) {
+            conn->is_queued = true;
+            conn->next_in_queue = worker->closed;
+            worker->closed = conn;
+        } else {
+            conn->is_resumed = true;
+            conn_run(conn);
+        }
+        conn = next;
+    }
+}
+
+/* libevent has delivered everything of this turn: nothing refers to these any more. */
+static void free_closed(struct worker *worker)
+{
+    while (worker->closed != NULL) {
+        struct conn *conn = worker->closed;
+        worker->closed = conn->next_in_queue;
+        conn_free(conn);
+    }
+}
+
+/* Requests that have arrived are answered; then the connections end. */
+static void drain(struct worker *worker)
+{
+    struct conn *next;
+    worker_online(worker);
+    worker->is_draining = true;
+    for (struct conn *conn = worker->conns; conn != NULL; conn = next) {
+        next = conn->next;
+        if (state_now(conn) == CONN_HEAD)
+            conn_run(conn);
+        else if (state_now(conn) != CONN_FLUSH && state_now(conn) != CONN_YIELD)
+            conn_close(conn, CLOSE_SHUTDOWN);
+    }
+}
+
+static void turn(struct worker *worker)
+{
+    int flags = EVLOOP_ONCE;
+    if (worker->ready != NULL)
+        flags |= EVLOOP_NONBLOCK;
+    else
+        offline(worker);
+    (void)event_base_loop(worker->base, flags);
+    if (worker->ready != NULL) {
+        worker_online(worker);
+        run_ready(worker);
+    }
+    if (worker->closed != NULL) {
+        worker_online(worker);
+        free_closed(worker);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct worker *worker = arg;
+    while (!atomic_load_explicit(&worker->is_stopping, memory_order_relaxed))
+        turn(worker);
+    drain(worker);
+    free_closed(worker);
+    uint32_t deadline = server_now(worker->server) + DRAIN_TICKS;
+    while (worker->n_conns > 0 && server_now(worker->server) < deadline)
+        turn(worker);
+    worker_online(worker);
+    for (struct conn *conn = worker->conns; conn != NULL; conn = conn->next)
+        conn_close(conn, CLOSE_SHUTDOWN);
+    run_ready(worker);
+    free_closed(worker);
+    offline(worker);
+    return NULL;
+}
+
+static struct event_base *make_base(void)
+{
+    struct event_config *config = event_config_new();
+    if (config == NULL)
+        return NULL;
+    /* One epoll_ctl per descriptor and turn at most; no clock is read but when a timer needs it. */
+    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+static bool add_events(struct worker *worker)
+{
+    static const struct timeval second = {.tv_sec = 1};
+    worker->wake_event = event_new(worker->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake,
+                                   worker);
+    worker->tick_event = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+    return worker->wake_event != NULL && worker->tick_event != NULL &&
+           event_add(worker->wake_event, NULL) == 0 && event_add(worker->tick_event, &second) == 0;
+}
+
+struct worker *worker_create(struct server *server, unsigned id)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (worker == NULL)
+        return NULL;
+    worker->server = server;
+    worker->id = id;
+    pthread_mutex_init(&worker->conns_lock, NULL);
+    pthread_mutex_init(&worker->mail_lock, NULL);
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    worker->base = make_base();
+    worker->cache_thread = cache_thread_create(server->cache);
+    worker->in.p = malloc(WORKER_INPUT);
+    worker->in.capacity = WORKER_INPUT;
+    worker->batch = malloc(BATCH_MAX * sizeof *worker->batch);
+    worker->counters = calloc(1, sizeof *worker->counters);
+    bool is_whole = worker->wake_fd >= 0 && worker->base != NULL &&
+                    worker->cache_thread != NULL && worker->in.p != NULL &&
+                    worker->batch != NULL && worker->counters != NULL && add_events(worker);
+    if (!is_whole)
+        worker_destroy(&worker);
+    return worker;
+}
+
+void worker_destroy(struct worker **worker)
+{
+    struct worker *w = *worker;
+    if (w == NULL)
+        return;
+    *worker = NULL;
+    if (w->wake_event != NULL)
+        event_free(w->wake_event);
+    if (w->tick_event != NULL)
+        event_free(w->tick_event);
+    if (w->base != NULL)
+        event_base_free(w->base);
+    if (w->wake_fd >= 0)
+        close(w->wake_fd);
+    cache_thread_destroy(&w->cache_thread);
+    output_fini(&w->out);
+    free(w->in.p);
+    free(w->batch);
+    free(w->counters);
+    pthread_mutex_destroy(&w->conns_lock);
+    pthread_mutex_destroy(&w->mail_lock);
+    free(w);
+}
+
+bool worker_start(struct worker *worker)
+{
+    if (pthread_create(&worker->thread, NULL, run, worker) != 0)
+        return false;
+    char name[16] = "keepd-worker";
+    (void)pthread_setname_np(worker->thread, name);
+    return true;
+}
+
+void worker_stop(struct worker *worker)
+{
+    atomic_store(&worker->is_stopping, true);
+    worker_wake(worker);
+    (void)pthread_join(worker->thread, NULL);
+}

@@ -1,0 +1,93 @@
+/* worker.h - a thread with an event loop, its connections and its buffers.
+ * Owns: the connections from dispatch to close, the turn's input and output, its counters.
+ * Thread: worker_post, worker_wake and the counters' readers: any; everything else: the worker.
+ * Never: waits for anything but its event loop. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include "protocol/parse.h"
+#include "server/counters.h"
+#include "server/output.h"
+#include "server/server.h"
+
+#include <pthread.h>
+
+#define BATCH_MAX 128 /* requests parsed, hashed and prefetched together */
+
+struct conn;
+struct event;
+struct event_base;
+struct worker;
+
+/* Something another thread asks of a worker. Embedded in what it is about. */
+struct message {
+    struct message *next;
+    void (*run)(struct worker *worker, struct message *message);
+};
+
+/* One request of a batch, and how to go back to before it. */
+struct batch_entry {
+    size_t start;         /* offset of its first byte in the input */
+    struct parser before; /* the parser's state there */
+    uint64_t hash;
+    struct request request;
+};
+
+/* Received bytes: p[at..n) is not consumed yet. */
+struct input {
+    uint8_t *p;
+    size_t at;
+    size_t n;
+    size_t capacity;
+};
+
+#define WORKER_INPUT (64u << 10) /* bytes read at once */
+
+struct worker {
+    struct server *server;
+    unsigned id;
+    pthread_t thread;
+    struct event_base *base;
+    struct cache_thread *cache_thread;
+    bool is_online;
+    uint32_t now; /* the turn's second */
+
+    struct input in;   /* shared by all its connections: empty between turns */
+    struct output out; /* likewise */
+    struct batch_entry *batch;
+
+    struct worker_counters *counters;
+    struct conn *ready;    /* yielded, to be resumed after the others had their turn */
+    struct conn *closed;   /* to be freed at the end of the turn */
+    unsigned n_conns;
+
+    pthread_mutex_t conns_lock; /* covers the list below: `stats conns` reads it from elsewhere */
+    struct conn *conns;
+
+    pthread_mutex_t mail_lock; /* covers the two below */
+    struct message *mail_first;
+    struct message *mail_last;
+    int wake_fd; /* eventfd */
+    struct event *wake_event;
+    struct event *tick_event;
+    atomic_bool is_stopping;
+    bool is_draining; /* connections end when all they sent is answered */
+};
+
+MUST_USE struct worker *worker_create(struct server *server, unsigned id);
+void worker_destroy(struct worker **worker);
+MUST_USE bool worker_start(struct worker *worker);
+/* Asks it to close its connections and to end, and waits for that. */
+void worker_stop(struct worker *worker);
+
+/* Queues a message; it runs only after a worker_wake: one for a whole burst. */
+void worker_post(struct worker *worker, struct message *message);
+void worker_wake(struct worker *worker);
+
+/* The worker is about to read items; ends by itself when the turn is over. */
+void worker_online(struct worker *worker);
+
+/* Puts a connection on the list of those that go on without waiting for their socket. */
+void worker_make_ready(struct worker *worker, struct conn *conn);
+
+#endif
