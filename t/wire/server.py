@@ -1,0 +1,89 @@
+"""A server under test: started on a free port of loopback, one per set of options."""
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+START_S = 20
+STOP_S = 10
+
+
+class Server:
+    def __init__(self, program, options):
+        self.folder = tempfile.mkdtemp(prefix="wire-")
+        self.log_path = os.path.join(self.folder, "log")
+        ports = os.path.join(self.folder, "ports")
+        arguments = [program, "-p", "-1", "-U", "0", "-l", "127.0.0.1", "-m", "64"]
+        if os.geteuid() == 0:
+            arguments += ["-u", "root"]
+        arguments += shlex.split(options.replace("{folder}", self.folder))
+        environment = dict(os.environ, MEMCACHED_PORT_FILENAME=ports)
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        self.port = self.await_port(ports)
+
+    def await_port(self, path):
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            if os.path.exists(path):
+                with open(path, encoding="ascii") as file:
+                    for line in file:
+                        if line.startswith("TCP INET:") and line.endswith("\n"):
+                            return int(line.split(":")[1])
+            time.sleep(0.01)
+        raise RuntimeError("the server did not start: " + self.log())
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()[-4000:]
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def connect(self, timeout_s):
+        """The only place where connections are made: a TLS run replaces it."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def stop(self):
+        """True when it ended in order."""
+        was_running = self.is_running()
+        if was_running:
+            self.process.terminate()
+        try:
+            status = self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        is_orderly = was_running and status in (0, -15)
+        if is_orderly:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        return is_orderly
+
+
+class Servers:
+    """The servers of one run, by their options."""
+
+    def __init__(self, program):
+        self.program = program
+        self.by_options = {}
+
+    def get(self, options):
+        server = self.by_options.get(options)
+        if server is None or not server.is_running():
+            server = Server(self.program, options)
+            self.by_options[options] = server
+        return server
+
+    def stop(self):
+        """The options of those that did not end in order, with their logs."""
+        return [(options, server.log()) for options, server in self.by_options.items()
+                if not server.stop()]
