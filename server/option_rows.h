@@ -57,6 +57,12 @@ struct option_choice {
 extern const struct option_choice option_choices[];
 extern const size_t n_option_choices;
 
+#define SETTING_ROOM 32
+
+/* The text of a value as `stats settings` shows it; room holds it if it has to be made. */
+struct slice setting_shown(const struct settings *settings, size_t setting,
+                           char room[SETTING_ROOM]);
+
 static inline void *option_field(struct settings *settings, const struct option_row *row)
 {
     return (uint8_t *)settings + row->offset;

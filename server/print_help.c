@@ -55,6 +55,51 @@ static void print_wrapped(FILE *out, const char *text, int column)
     fputc('\n', out);
 }
 
+/* 67108864 is 64m. */
+static void render_size(char *out, size_t n_out, uint64_t bytes)
+{
+    static const char suffixes[][2] = {"", "k", "m", "g"};
+    size_t i = 0;
+    for (; i < 3 && bytes > 0 && bytes % 1024 == 0; i++)
+        bytes /= 1024;
+    snprintf(out, n_out, "%llu%s", (unsigned long long)bytes, suffixes[i]);
+}
+
+/* Empty where the default is not worth a word: texts, and options that stand alone. */
+static void render_default(const struct settings *defaults, size_t setting, char *out, size_t n_out)
+{
+    const struct option_row *row = &option_rows[setting];
+    bool is_size = row->type == TYPE_SIZE || row->type == TYPE_KIB || row->type == TYPE_MIB;
+    out[0] = '\0';
+    if (option_is_bare(row) || option_is_text(row) || row->type == TYPE_CHAR)
+        return;
+    if (is_size) {
+        const uint64_t *bytes = option_field_of(defaults, row);
+        render_size(out, n_out, *bytes);
+        return;
+    }
+    char room[SETTING_ROOM];
+    struct slice shown = setting_shown(defaults, setting, room);
+    for (size_t i = 0; row->type == TYPE_CHOICE && i < n_option_choices; i++)
+        if (option_choices[i].setting == (int)setting &&
+            option_choices[i].value == *(const int *)option_field_of(defaults, row))
+            shown = slice_str(option_choices[i].name);
+    snprintf(out, n_out, "%.*s", (int)shown.n, (const char *)shown.p);
+}
+
+static void print_explanation(FILE *out, const struct settings *defaults, size_t setting,
+                              int column)
+{
+    const struct option_row *row = &option_rows[setting];
+    char text[512], value[64];
+    render_default(defaults, setting, value, sizeof value);
+    if (value[0] && row->effect != EFFECT_NONE)
+        snprintf(text, sizeof text, "%s (default %s)", row->help, value);
+    else
+        snprintf(text, sizeof text, "%s", row->help);
+    print_wrapped(out, text, column);
+}
+
 static int print_option_name(FILE *out, const struct option_row *row)
 {
     int n = row->letter ? fprintf(out, "-%c, --%s", row->letter, row->name)
@@ -75,7 +120,7 @@ static int print_word_name(FILE *out, const struct option_row *row)
     return n;
 }
 
-static void print_rows(FILE *out, bool is_suboption, bool is_inert)
+static void print_rows(FILE *out, const struct settings *defaults, bool is_suboption, bool is_inert)
 {
     for (size_t i = 0; i < N_SETTINGS; i++) {
         const struct option_row *row = &option_rows[i];
@@ -83,21 +128,24 @@ static void print_rows(FILE *out, bool is_suboption, bool is_inert)
             (row->effect == EFFECT_NONE) != is_inert)
             continue;
         int n = is_suboption ? print_word_name(out, row) : print_option_name(out, row);
-        print_wrapped(out, row->help, n);
+        print_explanation(out, defaults, i, n);
     }
 }
 
 void print_help(FILE *out)
 {
+    struct settings defaults;
+    settings_init(&defaults);
     print_version(out);
     fputs("usage: keepd [options]\n\n", out);
-    print_rows(out, false, false);
+    print_rows(out, &defaults, false, false);
     fputs("\nWords of -o:\n", out);
-    print_rows(out, true, false);
+    print_rows(out, &defaults, true, false);
     fputs("\nAccepted for the sake of existing command lines, without effect:\n", out);
-    print_rows(out, false, true);
-    print_rows(out, true, true);
-    fputs("\nDefaults and more: man keepd.\n", out);
+    print_rows(out, &defaults, false, true);
+    print_rows(out, &defaults, true, true);
+    fputs("\nMore is told by: man keepd.\n", out);
+    settings_fini(&defaults);
 }
 
 void print_version(FILE *out)

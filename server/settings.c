@@ -88,10 +88,7 @@ static struct slice shown_decimal(char *room, size_t n, int n_digits, double val
     return slice_of(room, (size_t)snprintf(room, n, "%.*f", n_digits, value));
 }
 
-#define ROOM 32
-
-/* The text of a value; room holds it if it has to be made. */
-static struct slice setting_shown(const struct settings *settings, size_t i, char room[ROOM])
+struct slice setting_shown(const struct settings *settings, size_t i, char room[SETTING_ROOM])
 {
     const struct option_row *row = &option_rows[i];
     const void *field = option_field_of(settings, row);
@@ -111,12 +108,12 @@ static struct slice setting_shown(const struct settings *settings, size_t i, cha
     case TYPE_PORT:
         return slice_of(room, number_render_s64((uint8_t *)room, *(const int32_t *)field));
     case TYPE_OCTAL:
-        return slice_of(room, (size_t)snprintf(room, ROOM, "%llo",
+        return slice_of(room, (size_t)snprintf(room, SETTING_ROOM, "%llo",
                                                (unsigned long long)*(const uint64_t *)field));
     case TYPE_DECIMAL2:
-        return shown_decimal(room, ROOM, 2, *(const double *)field);
+        return shown_decimal(room, SETTING_ROOM, 2, *(const double *)field);
     case TYPE_DECIMAL3:
-        return shown_decimal(room, ROOM, 3, *(const double *)field);
+        return shown_decimal(room, SETTING_ROOM, 3, *(const double *)field);
     case TYPE_CHAR:
         return slice_of(field, 1);
     case TYPE_CHOICE:
@@ -134,7 +131,7 @@ static struct slice setting_shown(const struct settings *settings, size_t i, cha
 
 void settings_walk(const struct settings *settings, settings_visit *visit, void *context)
 {
-    char room[ROOM];
+    char room[SETTING_ROOM];
     for (size_t i = 0; i < N_SETTINGS; i++)
         if (option_rows[i].setting)
             visit(context, slice_str(option_rows[i].setting), setting_shown(settings, i, room));
