@@ -1,5 +1,8 @@
 #include "base/number.h"
 
+/* So many digits cannot overflow. */
+#define N_SAFE_DIGITS 19
+
 bool number_parse_u64(struct slice text, uint64_t max, uint64_t *value_out)
 {
     uint64_t value = 0;
@@ -9,7 +12,7 @@ bool number_parse_u64(struct slice text, uint64_t max, uint64_t *value_out)
         unsigned digit = (unsigned)text.p[i] - '0';
         if (digit > 9)
             return false;
-        if (value > (UINT64_MAX - digit) / 10)
+        if (i >= N_SAFE_DIGITS && value > (UINT64_MAX - digit) / 10)
             return false;
         value = value * 10 + digit;
     }
@@ -59,23 +62,49 @@ static const char digit_pairs[] = "000102030405060708091011121314151617181920212
                                   "50515253545556575859606162636465666768697071727374"
                                   "75767778798081828384858687888990919293949596979899";
 
+static size_t count_digits(uint64_t value)
+{
+    static const uint64_t powers[NUMBER_U64_MAX_DIGITS] = {
+        1u,
+        10u,
+        100u,
+        1000u,
+        10000u,
+        100000u,
+        1000000u,
+        10000000u,
+        100000000u,
+        1000000000u,
+        10000000000u,
+        100000000000u,
+        1000000000000u,
+        10000000000000u,
+        100000000000000u,
+        1000000000000000u,
+        10000000000000000u,
+        100000000000000000u,
+        1000000000000000000u,
+        10000000000000000000u,
+    };
+    /* 1233 / 4096 is log10(2): exact or one too low for every count of bits. */
+    unsigned n_bits = 64 - (unsigned)__builtin_clzll(value | 1);
+    unsigned guess = n_bits * 1233 >> 12;
+    return guess + (value >= powers[guess] || guess == 0);
+}
+
 size_t number_render_u64(uint8_t *out, uint64_t value)
 {
-    uint8_t digits[NUMBER_U64_MAX_DIGITS];
-    size_t at = sizeof digits;
+    size_t n_digits = count_digits(value), at = n_digits;
     while (value >= 100) {
         at -= 2;
-        memcpy(digits + at, digit_pairs + 2 * (value % 100), 2);
+        memcpy(out + at, digit_pairs + 2 * (value % 100), 2);
         value /= 100;
     }
-    if (value >= 10) {
-        at -= 2;
-        memcpy(digits + at, digit_pairs + 2 * value, 2);
-    } else {
-        digits[--at] = (uint8_t)('0' + value);
-    }
-    memcpy(out, digits + at, sizeof digits - at);
-    return sizeof digits - at;
+    if (value >= 10)
+        memcpy(out, digit_pairs + 2 * value, 2);
+    else
+        out[0] = (uint8_t)('0' + value);
+    return n_digits;
 }
 
 size_t number_render_s64(uint8_t *out, int64_t value)

@@ -25,16 +25,55 @@ static uint8_t *put_key(uint8_t *at, const struct request *request, const struct
     return at + base64_encode(request->key, at);
 }
 
-/* A flag that only a hit of mg, or a result of ma, gives back. */
-static uint8_t *put_hit_flag(uint8_t *at, uint8_t letter, const struct request *request,
-                             const struct reply *reply, bool is_touched)
+/* The flags that come back, as bits. */
+#define LETTER(letter) (1ull << ((letter) - 'A'))
+#define ALWAYS         (LETTER('O') | LETTER('k'))
+#define OF_STORE       (ALWAYS | LETTER('c') | LETTER('s'))
+#define OF_NUMBER      (ALWAYS | LETTER('c') | LETTER('t'))
+#define OF_HIT         (OF_STORE | OF_NUMBER | LETTER('f') | LETTER('h') | LETTER('l'))
+
+static bool is_store(const struct request *request)
 {
-    int64_t ttl = is_touched ? reply->ttl_after : reply->ttl_before;
-    if (letter == 't')
+    return request->verb >= VERB_SET && request->verb <= VERB_PREPEND;
+}
+
+static uint64_t returned_flags(const struct request *request, const struct reply *reply)
+{
+    if (is_store(request))
+        return OF_STORE;
+    if (reply->status == STATUS_HIT)
+        return OF_HIT;
+    return reply->status == STATUS_NUMBER ? OF_NUMBER : ALWAYS;
+}
+
+static uint8_t *put_key_flag(uint8_t *at, const struct request *request, const struct reply *reply)
+{
+    at = put_key(PUT_LITERAL(at, " k"), request, reply);
+    return is_key_encoded(request, reply) ? PUT_LITERAL(at, " b") : at;
+}
+
+/* A failed store gives back c0 and the size of what was sent. */
+static bool is_failed_store(const struct request *request, const struct reply *reply)
+{
+    return is_store(request) && reply->status != STATUS_STORED;
+}
+
+/* One returned flag, in front of it a space. */
+static uint8_t *put_flag(uint8_t *at, struct slice word, const struct request *request,
+                         const struct reply *reply, int64_t ttl)
+{
+    switch (word.p[0]) {
+    case 'O':
+        return put_slice(put_byte(at, ' '), word);
+    case 'k':
+        return put_key_flag(at, request, reply);
+    case 'c':
+        return put_u64(PUT_LITERAL(at, " c"), is_failed_store(request, reply) ? 0 : reply->cas);
+    case 's':
+        return put_u64(PUT_LITERAL(at, " s"),
+                       is_failed_store(request, reply) ? request->n_value : reply->n_value);
+    case 't':
         return put_s64(PUT_LITERAL(at, " t"), ttl);
-    if (request->verb != VERB_GET)
-        return at;
-    switch (letter) {
     case 'f':
         return put_u64(PUT_LITERAL(at, " f"), reply->client_flags);
     case 'h':
@@ -46,53 +85,21 @@ static uint8_t *put_hit_flag(uint8_t *at, uint8_t letter, const struct request *
     }
 }
 
-static bool is_store(const struct request *request)
-{
-    return verb_takes_value(request->verb);
-}
-
-/* One flag of the request as it comes back, in front of it a space; or nothing. A failed store
- * gives back c0 and the size of what was sent. */
-static uint8_t *put_flag(uint8_t *at, struct slice word, const struct request *request,
-                         const struct reply *reply, bool is_touched)
-{
-    bool is_success = status_is_success(reply->status);
-    bool is_shown = request->verb != VERB_DELETE && (is_success || is_store(request));
-    switch (word.p[0]) {
-    case 'O':
-        return put_slice(put_byte(at, ' '), word);
-    case 'k':
-        at = put_key(PUT_LITERAL(at, " k"), request, reply);
-        return is_key_encoded(request, reply) ? PUT_LITERAL(at, " b") : at;
-    case 'c':
-        return is_shown ? put_u64(PUT_LITERAL(at, " c"), is_success ? reply->cas : 0) : at;
-    case 's':
-        if (!is_shown || (request->verb != VERB_GET && !is_store(request)))
-            return at;
-        return put_u64(PUT_LITERAL(at, " s"), is_success ? reply->n_value : request->n_value);
-    default:
-        if (!is_success || request->verb == VERB_DELETE || is_store(request))
-            return at;
-        return put_hit_flag(at, word.p[0], request, reply, is_touched);
-    }
-}
-
 /* The flags in the order of the request: t shows the time to live as it was at its place. */
 static uint8_t *put_flags(uint8_t *at, const struct request *request, const struct reply *reply)
 {
     const uint8_t *p = request->meta.p, *end = p + request->meta.n;
-    bool is_touched = false;
+    const uint64_t returned = returned_flags(request, reply);
+    int64_t ttl = reply->ttl_before;
     while (p < end) {
         const uint8_t *start = p;
         while (p < end && *p != ' ')
             p++;
-        struct slice word = slice_of(start, (size_t)(p - start));
-        if (word.n > 0) {
-            at = put_flag(at, word, request, reply, is_touched);
-            is_touched |= word.p[0] == 'T' || (word.p[0] == 'N' && !(request->does & DO_TOUCH));
-        }
-        if (p < end)
-            p++;
+        if (p > start && (returned >> (*start - 'A') & 1))
+            at = put_flag(at, slice_of(start, (size_t)(p - start)), request, reply, ttl);
+        else if (*start == 'T' || (*start == 'N' && !(request->does & DO_TOUCH)))
+            ttl = reply->ttl_after;
+        p += p < end;
     }
     return at;
 }
@@ -139,17 +146,19 @@ static size_t meta_head(const struct request *request, const struct reply *reply
     uint8_t *at = out;
     if (UNLIKELY(meta_is_hidden(request, reply)))
         return 0;
-    const char *code = status_row(reply->status)->meta;
-    if (UNLIKELY(code == NULL || request->verb == VERB_BAD))
-        return (size_t)(put_status_line(out, reply) - out);
-    if (request->verb == VERB_META_DEBUG && reply->status == STATUS_HIT)
-        return put_debug_line(request, reply, out);
-    if (reply->status == STATUS_NUMBER && (request->does & WANT_VALUE))
-        return put_number_value(request, reply, out);
-    if (reply->has_value)
+    if (LIKELY(reply->has_value && request->verb == VERB_GET)) {
         at = put_u64(PUT_LITERAL(at, "VA "), reply->n_value);
-    else
-        at = put_slice(at, slice_of(code, 2));
+    } else {
+        const char *code = status_row(reply->status)->meta;
+        if (UNLIKELY(code == NULL || request->verb == VERB_BAD))
+            return (size_t)(put_status_line(out, reply) - out);
+        if (request->verb == VERB_META_DEBUG && reply->status == STATUS_HIT)
+            return put_debug_line(request, reply, out);
+        if (reply->status == STATUS_NUMBER && (request->does & WANT_VALUE))
+            return put_number_value(request, reply, out);
+        memcpy(at, code, 2);
+        at += 2;
+    }
     if (request->meta.n > 0)
         at = put_flags(at, request, reply);
     if (request->does & WANT_STATE)

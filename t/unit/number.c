@@ -1,6 +1,8 @@
 #include "base/number.h"
 #include "t/unit/unit.h"
 
+#include <stdio.h>
+
 struct parse_row {
     const char *text;
     uint64_t max;
@@ -84,6 +86,25 @@ START_TEST(render_then_parse_is_identity)
 }
 END_TEST
 
+/* Around every power of ten and of two the number of digits is right. */
+START_TEST(render_around_powers)
+{
+    static const struct {
+        uint64_t base;
+        int n;
+    } series[] = {{10, 20}, {2, 64}};
+    uint64_t power = 1;
+    for (int i = 0; i < series[_i].n; i++, power *= series[_i].base) {
+        for (uint64_t value = power - 1; value != power + 2; value++) {
+            char expected[NUMBER_U64_MAX_DIGITS + 1];
+            uint8_t text[NUMBER_U64_MAX_DIGITS];
+            snprintf(expected, sizeof expected, "%llu", (unsigned long long)value);
+            ck_assert(slice_is(slice_of(text, number_render_u64(text, value)), expected));
+        }
+    }
+}
+END_TEST
+
 START_TEST(render_negative)
 {
     uint8_t text[NUMBER_U64_MAX_DIGITS + 1];
@@ -103,6 +124,7 @@ int main(void)
     tcase_add_loop_test(tc, parse_size_row, 0, N_ROWS(size_rows));
     tcase_add_test(tc, parse_size_nul_is_no_suffix);
     tcase_add_loop_test(tc, render_then_parse_is_identity, 0, 12);
+    tcase_add_loop_test(tc, render_around_powers, 0, 2);
     tcase_add_test(tc, render_negative);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
