@@ -55,6 +55,18 @@ def letter_faults():
             yield "-%s is %s and %s" % (letter, seen[letter], name)
 
 
+def unused_fields():
+    """Options that claim an effect, but whose field nothing reads. Not a fault by itself: the part
+    that reads it may not be built in."""
+    text = tree.read("server/options.def")
+    own = {"server/options.c", "server/settings.c", "server/print_help.c"}
+    users = " ".join(tree.read(path) for path in tree.files(["server"], [".c"]) if path not in own)
+    for kind, field, name, effect in re.findall(
+            r'^(OPTION|SUBOPTION)\((\w+), "([^"]+)",[^"]*?, (LIVE|START),', text, re.M):
+        if not re.search(r"(->|\.)%s\b" % field, users):
+            yield name
+
+
 tap = tree.Tap()
 manual = tree.read("doc/keepd.1")
 n_rows = len(re.findall(r"^(?:SUB)?OPTION\(", tree.read("server/options.def"), re.M))
@@ -65,4 +77,5 @@ tap.check("every word of -o is in the manual", list(word_faults(manual)))
 tap.check("the manual invents no option", list(stranger_faults(manual)))
 tap.check("the manual says truly what has an effect", list(inert_faults(manual)))
 tap.check("no letter stands for two options", list(letter_faults()))
+tap.note("read by nothing but the options themselves: " + ", ".join(unused_fields()))
 tap.end()
