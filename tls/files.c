@@ -212,8 +212,11 @@ bool files_load_pair(const char *chain_file, const char *key_file, enum tls_key_
     pair.key = load_key(key_file, format, report);
     if (pair.key == NULL)
         goto fail;
+    ERR_clear_error();
     if (X509_check_private_key(pair.certificate, pair.key) != 1) {
-        (void)report_fail(report, KEY_WORDS, key_file, NULL);
+        char error[256];
+        ERR_error_string_n(ERR_peek_last_error(), error, sizeof error);
+        (void)report_fail(report, KEY_WORDS, key_file, error);
         goto fail;
     }
     *pair_out = pair;
