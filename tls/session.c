@@ -204,6 +204,9 @@ enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n, s
     MUST(n > 0 && session->is_ready);
     if (session->has_ended)
         return TLS_CLOSED;
+    /* A key update's answer cannot pass a record that waits; OpenSSL would end the session. */
+    if (session->n_retry > 0)
+        return session->retry_wants;
     begin(session);
     session->is_drained = false;
     size_t total = 0;
@@ -230,9 +233,10 @@ enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n, s
 enum tls_outcome tls_write(struct tls_session *session, const uint8_t *bytes, size_t n,
                            size_t *n_out)
 {
-    MUST(n > 0 && session->is_ready && n >= session->n_retry);
+    MUST(n > 0 && session->is_ready);
     if (session->is_broken)
         return TLS_CLOSED;
+    MUST(n >= session->n_retry);
     begin(session);
     size_t total = 0;
     while (total < n) {
@@ -241,6 +245,7 @@ enum tls_outcome tls_write(struct tls_session *session, const uint8_t *bytes, si
         if (result != 1) {
             enum tls_outcome outcome = settle(session, result);
             size_t n_left = n - total;
+            session->retry_wants = outcome;
             session->n_retry = (uint32_t)(n_left < RECORD_MAX ? n_left : RECORD_MAX);
             if (total == 0)
                 return outcome;

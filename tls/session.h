@@ -14,10 +14,11 @@ struct tls_session {
     SSL *ssl;
     struct context *context;
     int fd;
-    unsigned n_recvs_left;       /* that this call may still do: no peer keeps a worker */
-    uint32_t n_retry;            /* bytes that the next tls_write must offer at least */
-    int system_error;            /* errno of the socket's failure, 0 = none */
-    unsigned long openssl_error; /* the cause of the failure, 0 = none */
+    unsigned n_recvs_left;        /* that this call may still do: no peer keeps a worker */
+    uint32_t n_retry;             /* bytes that the next tls_write must offer at least */
+    enum tls_outcome retry_wants; /* what that write waits for */
+    int system_error;             /* errno of the socket's failure, 0 = none */
+    unsigned long openssl_error;  /* the cause of the failure, 0 = none */
     enum tls_fault fault;
     enum tls_opening opening;
     bool is_ready;   /* the handshake is finished */

@@ -159,7 +159,8 @@ enum tls_outcome {
  * bounds a storm by counting calls per turn. */
 MUST_USE enum tls_outcome tls_handshake(struct tls_session *session);
 
-/* Reads up to n > 0 bytes, from as many records as there are. DONE has 0 < *n_out <= n. */
+/* Reads up to n > 0 bytes, from as many records as there are. DONE has 0 < *n_out <= n. While a
+ * tls_write waits to be repeated nothing is read: the outcome is what that write waits for. */
 MUST_USE enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n,
                                    size_t *n_out);
 
