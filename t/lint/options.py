@@ -59,7 +59,8 @@ def unused_fields():
     """Options that claim an effect, but whose field nothing reads. Not a fault by itself: the part
     that reads it may not be built in."""
     text = tree.read("server/options.def")
-    own = {"server/options.c", "server/settings.c", "server/print_help.c"}
+    own = {"server/options.c", "server/settings.c", "server/print_help.c",
+           "server/options_check.c", "server/option_value.c"}
     users = " ".join(tree.read(path) for path in tree.files(["server"], [".c"]) if path not in own)
     for kind, field, name, effect in re.findall(
             r'^(OPTION|SUBOPTION)\((\w+), "([^"]+)",[^"]*?, (LIVE|START),', text, re.M):

@@ -413,6 +413,53 @@ START_TEST(listeners_row)
 }
 END_TEST
 
+struct exposure_row {
+    const char *line;
+    const char *warning; /* stands in what is printed; NULL: nothing is printed */
+    int strict_code;     /* with --require-auth */
+};
+
+#define CERT "-Z -o ssl_chain_cert=c "
+
+static const struct exposure_row exposure_rows[] = {
+    {"", NULL, OPTIONS_SERVE},
+    {"-l localhost,127.0.0.53:1,[::1]", NULL, OPTIONS_SERVE},
+    {"-l *", "reaches * can", 64},
+    {"-l 127.0.0.1,10.0.0.1", "reaches 10.0.0.1 can", 64},
+    {"-l ::", "reaches :: can", 64},
+    {"-l * -S", NULL, OPTIONS_SERVE},
+    {"-l * -Y f", NULL, OPTIONS_SERVE},
+    {"-l * --tenants=f", NULL, OPTIONS_SERVE},
+    {"-l * -p 0", NULL, OPTIONS_SERVE},
+    {"-l * -p 0 -U 1", "reaches * can", 64},
+    {"-l * -s /x", NULL, OPTIONS_SERVE},
+    {CERT "-l *", NULL, 64},
+    {CERT "-l notls:*", "reaches * can", 64},
+    {CERT "-l notls:127.0.0.1,mtls:*", NULL, OPTIONS_SERVE},
+    {CERT "-l * -o ssl_verify_mode=2", NULL, OPTIONS_SERVE},
+    {CERT "-l * -o ssl_verify_mode=1", NULL, 64},
+    {CERT "-l btls:* -o ssl_verify_mode=2", NULL, 64},
+};
+
+START_TEST(exposure_row)
+{
+    const struct exposure_row *row = &exposure_rows[_i];
+    char strict[256];
+    struct run run;
+    run_open(&run, row->line, false);
+    ck_assert_int_eq(run.code, OPTIONS_SERVE);
+    if (row->warning)
+        ck_assert_msg(strstr(run.err, row->warning) != NULL, "%s: %s", row->line, run.err);
+    else
+        ck_assert_str_eq(run.err, "");
+    run_close(&run);
+    snprintf(strict, sizeof strict, "--require-auth %s", row->line);
+    run_open(&run, strict, false);
+    ck_assert_msg(run.code == row->strict_code, "%s: %d", row->line, run.code);
+    run_close(&run);
+}
+END_TEST
+
 START_TEST(long_socket_path_is_refused)
 {
     char line[256] = "-s /";
@@ -476,6 +523,7 @@ int main(void)
     tcase_add_test(tc, inert_options_are_named);
     tcase_add_loop_test(tc, root_needs_a_user, 0, N_ROWS(root_rows));
     tcase_add_loop_test(tc, listeners_row, 0, N_ROWS(listen_rows));
+    tcase_add_loop_test(tc, exposure_row, 0, N_ROWS(exposure_rows));
     tcase_add_test(tc, long_socket_path_is_refused);
     tcase_add_test(tc, mechanisms_are_separated_by_spaces);
     tcase_add_test(tc, many_threads_are_warned_about);
