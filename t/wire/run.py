@@ -20,7 +20,7 @@ import transcript as transcripts  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TIMEOUT_S = 10
-REFERENCE_TIMEOUT_S = 0.7
+REFERENCE_TIMEOUT_S = 0.4  # only differences that are listed wait for it in vain
 
 
 class Tap:
@@ -123,6 +123,8 @@ def run_reference(program, chosen, is_verbose):
         if transcript.keepd_only is not None:
             continue
         error = play(servers, transcript, "play_whole", REFERENCE_TIMEOUT_S)
+        if error is not None and transcript.name not in listed:
+            error = play(servers, transcript, "play_whole", TIMEOUT_S)
         if error is None:
             n_same += 1
             if transcript.name in listed:
