@@ -40,7 +40,7 @@ struct auth_error {
 /* Time comes from the caller. */
 struct auth_now {
     int64_t wall_s;   /* Unix time: not-before, not-after */
-    uint64_t mono_ms; /* monotonic: throttle, queue */
+    uint64_t mono_ms; /* CLOCK_MONOTONIC: throttle, queue */
 };
 
 /* ---- events: what the server writes to its security log -------------------------------------- */
@@ -322,7 +322,7 @@ struct auth_denial {
     uint8_t key[250];
 };
 
-/* A tenant's latest denials, oldest first. Thread: any. */
+/* A tenant's latest denials, oldest first; fn must not call into auth. Thread: any. */
 typedef void auth_denial_fn(void *arg, const struct auth_denial *denial);
 void auth_denials_each(struct auth *auth, uint32_t tenant, auth_denial_fn *fn, void *arg);
 
@@ -337,7 +337,8 @@ struct auth_record {
     char reason[96];
 };
 
-/* The latest security events of a tenant (UINT32_MAX: of all), oldest first. Thread: any. */
+/* The latest security events of a tenant (UINT32_MAX: of all), oldest first; fn must
+ * not call into auth. Thread: any. */
 typedef void auth_record_fn(void *arg, const struct auth_record *record);
 void auth_records_each(struct auth *auth, uint32_t tenant, auth_record_fn *fn, void *arg);
 

@@ -1,0 +1,18 @@
+/* plain.h - the message of SASL PLAIN.
+ * Owns: nothing; parts are slices of the message.   Thread: any.
+ * Never: accepts what is not exactly one user and one password. */
+#ifndef AUTH_PLAIN_H
+#define AUTH_PLAIN_H
+
+#include "auth/users.h"
+
+struct plain_parts {
+    struct slice user;
+    struct slice password;
+};
+
+/* authzid NUL authcid NUL password (RFC 4616); authzid empty or equal to authcid.
+ * NULL: parts_out is filled; otherwise what is wrong, for the operator. */
+const char *plain_parse(struct slice message, struct plain_parts *parts_out);
+
+#endif
