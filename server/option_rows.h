@@ -1,6 +1,6 @@
 /* option_rows.h - private to the options: options.def as one table to look things up in.
  * Owns: nothing; the table is constant.   Thread: any.
- * Never: included but by settings.c, options.c and print_help.c. */
+ * Never: included but by settings.c, print_help.c and the files named option. */
 #ifndef SERVER_OPTION_ROWS_H
 #define SERVER_OPTION_ROWS_H
 
