@@ -1,6 +1,7 @@
 #include "server/address.h"
 
 #include <arpa/inet.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 void address_render(const union address *address, char *out, size_t n_out)
@@ -18,4 +19,13 @@ void address_render(const union address *address, char *out, size_t n_out)
     default:
         snprintf(out, n_out, "unix");
     }
+}
+
+void address_render_host(const union address *address, char *out, size_t n_out)
+{
+    const void *ip = address->family == AF_INET ? (const void *)&address->v4.sin_addr
+                                                : (const void *)&address->v6.sin6_addr;
+    bool is_ip = address->family == AF_INET || address->family == AF_INET6;
+    if (!is_ip || inet_ntop(address->family, ip, out, (socklen_t)n_out) == NULL)
+        snprintf(out, n_out, "unix");
 }

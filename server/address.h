@@ -17,6 +17,9 @@ union address {
     struct sockaddr_in6 v6;
 };
 
+/* The host alone, without port: "127.0.0.1", "2001:db8::1", "unix". */
+void address_render_host(const union address *address, char *out, size_t n_out);
+
 /* "tcp:127.0.0.1:11211", "tcp6:[::1]:11211", "unix" */
 void address_render(const union address *address, char *out, size_t n_out);
 

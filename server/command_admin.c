@@ -96,11 +96,6 @@ enum execute_result command_memlimit(const struct command *c)
     return say_status(c, STATUS_OK);
 }
 
-enum execute_result command_refresh_certs(const struct command *c)
-{
-    return say(c, "Error TLS not enabled");
-}
-
 enum execute_result command_watch(const struct command *c)
 {
     if (server_of(c)->settings->denies_watch)

@@ -6,6 +6,7 @@
 #include "server/steps.h"
 #include "server/stream.h"
 #include "server/tenant.h"
+#include "server/transport_tls.h"
 #include "server/upload.h"
 
 #include <stdlib.h>
@@ -113,8 +114,15 @@ bool conn_create(struct worker *worker, int fd, const struct listener *listener,
     conn->session.counters = tenant_counters_of(server->default_tenant, worker->id);
     atomic_store_explicit(&conn->last_active, server_now(server), memory_order_relaxed);
     parser_init(&conn->parser, listener_protocol(listener));
+    conn->opened = server_now(server);
     conn->state = CONN_HEAD;
-    if (conn->session.counters == NULL || !arm(conn, EV_READ)) {
+    bool is_ready = conn->session.counters != NULL;
+    if (is_ready && listener_has_tls(listener)) {
+        conn->state = CONN_HANDSHAKE;
+        is_ready = transport_tls_attach(conn);
+    }
+    if (!is_ready || !arm(conn, EV_READ)) {
+        conn->transport->free(conn);
         close(fd);
         free(conn);
         return false;
@@ -125,20 +133,41 @@ bool conn_create(struct worker *worker, int fd, const struct listener *listener,
     return true;
 }
 
+static void queue_closed(struct conn *conn)
+{
+    conn->is_queued = true;
+    conn->next_in_queue = conn->worker->closed;
+    conn->worker->closed = conn;
+}
+
 void conn_close(struct conn *conn, enum close_reason reason)
 {
-    struct worker *worker = conn->worker;
     if (state_now(conn) == CONN_CLOSING)
         return;
     conn->close_reason = (uint8_t)reason;
     (void)arm(conn, 0);
     conn->transport->close(conn);
     conn_enter(conn, CONN_CLOSING);
-    if (conn->is_queued)
-        return; /* the ready list still knows it; the worker moves it on */
-    conn->is_queued = true;
-    conn->next_in_queue = worker->closed;
-    worker->closed = conn;
+    if (conn->is_queued || conn->has_job)
+        return; /* the ready list or a job thread still knows it; they let it go */
+    queue_closed(conn);
+}
+
+void conn_wait_for_job(struct conn *conn, enum step (*finish)(struct conn *))
+{
+    MUST(conn->has_job);
+    conn->job_finish = finish;
+    conn_enter(conn, CONN_JOB);
+}
+
+void conn_job_done(struct conn *conn)
+{
+    conn->has_job = false;
+    conn->is_job_done = true;
+    if (state_now(conn) == CONN_CLOSING)
+        queue_closed(conn);
+    else
+        conn_run(conn);
 }
 
 void conn_free(struct conn *conn)
@@ -154,6 +183,8 @@ void conn_free(struct conn *conn)
         free(conn->kept);
     }
     free(conn->in.p);
+    free(conn->job_data);
+    conn->transport->free(conn);
     close(conn->fd);
     free(conn);
     atomic_fetch_sub(&server->n_structures, 1);
@@ -203,13 +234,14 @@ enum conn_flush conn_flush(struct conn *conn, enum conn_state next)
 /* What the state waits for; a transport may want the other direction. */
 static bool wait_for(struct conn *conn)
 {
-    return arm(conn, states[state_now(conn)].waits);
+    return arm(conn, conn->io_wanted != 0 ? conn->io_wanted : states[state_now(conn)].waits);
 }
 
 void conn_run(struct conn *conn)
 {
     struct worker *worker = conn->worker;
     conn->budget = (unsigned)worker->server->settings->reqs_per_event;
+    conn->io_wanted = 0;
     for (;;) {
         enum step step = states[state_now(conn)].step(conn);
         if (step == STEP_AGAIN)
@@ -225,14 +257,29 @@ void conn_run(struct conn *conn)
     }
 }
 
+/* Seconds that the state's timer allows; 0 = for ever. */
+static unsigned timer_limit(const struct conn *conn)
+{
+    const struct settings *settings = conn->worker->server->settings;
+    switch (states[state_now(conn)].timer) {
+    case TIMER_IDLE:
+        return (unsigned)settings->idle_timeout_s;
+    case TIMER_LOGIN:
+        return (unsigned)settings->auth_timeout_s;
+    default:
+        return 0;
+    }
+}
+
 void conn_check_timer(struct conn *conn, uint32_t now)
 {
-    struct worker *worker = conn->worker;
-    unsigned limit = (unsigned)worker->server->settings->idle_timeout_s;
-    uint8_t timer = states[state_now(conn)].timer;
-    uint32_t active = atomic_load_explicit(&conn->last_active, memory_order_relaxed);
-    if (timer != TIMER_IDLE || limit == 0 || now <= active || now - active <= limit)
+    unsigned limit = timer_limit(conn);
+    bool is_login = states[state_now(conn)].timer == TIMER_LOGIN;
+    uint32_t since = is_login ? conn->opened
+                              : atomic_load_explicit(&conn->last_active, memory_order_relaxed);
+    if (limit == 0 || now <= since || now - since <= limit)
         return;
-    counter_add(&worker->counters->idle_kicks, 1);
+    if (!is_login)
+        counter_add(&conn->worker->counters->idle_kicks, 1);
     conn_close(conn, CLOSE_IDLE);
 }

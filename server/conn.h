@@ -67,6 +67,12 @@ struct conn {
     struct conn *next_in_queue;     /* the worker's ready or closed list */
     bool is_queued;
     bool is_resumed;                /* YIELD: its turn has come */
+    bool has_job;                   /* a job thread has it: it cannot be freed */
+    bool is_job_done;               /* the job's outcome is waiting */
+    enum step (*job_finish)(struct conn *conn); /* JOB: takes the outcome, leaves the state */
+    void *job_data;                 /* JOB: what the job is about; freed with the connection */
+    short io_wanted;                /* what a transport waits for, when not what the state does */
+    uint32_t opened;                /* Unix second */
     union address peer;
     struct event event;
 };
@@ -83,6 +89,11 @@ void conn_enter(struct conn *conn, enum conn_state state);
 
 /* Ends the connection; it is freed when the turn is over. */
 void conn_close(struct conn *conn, enum close_reason reason);
+
+/* A job thread has the connection now; when it is done (conn_job_done, on the worker) `finish`
+ * takes the outcome. It is not called when the connection was closed meanwhile. */
+void conn_wait_for_job(struct conn *conn, enum step (*finish)(struct conn *));
+void conn_job_done(struct conn *conn);
 
 /* Called by the worker when the turn is over. */
 void conn_free(struct conn *conn);

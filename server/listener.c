@@ -72,6 +72,12 @@ const struct listen_spec *listener_spec(const struct listener *listener)
     return &listener->spec;
 }
 
+bool listener_has_tls(const struct listener *listener)
+{
+    return listener->set->server->tls != NULL && !listener->is_unix &&
+           listener->spec.tls != LISTEN_TLS_OFF;
+}
+
 bool listener_is_unix(const struct listener *listener)
 {
     return listener->is_unix;

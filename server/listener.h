@@ -36,6 +36,7 @@ const char *listener_name(const struct listener *listener);
 int listener_fd(const struct listener *listener);
 enum protocol listener_protocol(const struct listener *listener);
 const struct listen_spec *listener_spec(const struct listener *listener);
+bool listener_has_tls(const struct listener *listener);
 bool listener_is_unix(const struct listener *listener);
 
 #endif

@@ -1,12 +1,15 @@
 #include "server/conn.h"
+#include "server/jobs.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/prefixes.h"
 #include "server/process.h"
+#include "server/refresh.h"
 #include "server/server.h"
 #include "server/tenant.h"
 #include "server/worker.h"
+#include "tls/tls.h"
 
 #include "config.h"
 
@@ -17,6 +20,8 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#define JOB_THREADS 2 /* for handshakes */
 
 /* The master: its loop accepts, ticks and takes signals. */
 struct master {
@@ -98,7 +103,7 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
     struct master *m = arg;
     (void)what;
     if (signal == SIGHUP) {
-        log_reopen(m->server.log);
+        refresh_all(&m->server);
         return;
     }
     log_event(m->server.log, LOG_LEVEL_NOTICE, "stopping", LOG_NUMBER("signal", signal), LOG_END);
@@ -173,11 +178,41 @@ static int start_threads(struct master *m)
     if (!cache_start(server->cache))
         return fail(EXIT_BAD_VALUE, "Can't create thread: the reaper");
     m->is_cache_started = true;
+    if (server->tls != NULL) {
+        server->jobs = jobs_create(JOB_THREADS);
+        if (server->jobs == NULL)
+            return fail(EXIT_BAD_VALUE, "Can't create thread: a job thread");
+    }
     for (; m->n_workers_started < server->n_workers; m->n_workers_started++) {
         if (!worker_start(server->workers[m->n_workers_started]))
             return fail(EXIT_BAD_VALUE, "Can't create thread: a worker");
     }
     return 0;
+}
+
+static int create_tls(struct master *m)
+{
+    const struct settings *settings = &m->settings;
+    struct tls_report report;
+    struct tls_config config;
+    if (!settings->has_tls)
+        return 0;
+    tls_config_init(&config);
+    config.chain_cert = settings->tls_chain_file;
+    config.key = settings->tls_key_file;
+    config.key_format = (enum tls_key_format)settings->tls_key_format;
+    config.ca_cert = settings->tls_ca_file;
+    config.crl = settings->tls_crl_file;
+    config.ciphers = settings->tls_ciphers;
+    config.verify = (enum tls_verify)settings->tls_verify_mode;
+    config.min_version = (enum tls_min_version)settings->tls_min_version;
+    config.wbuf_size = settings->tls_write_bytes;
+    config.has_session_cache = settings->has_tls_sessions;
+    config.has_kernel_tls = settings->has_kernel_tls;
+    m->server.tls = tls_create(&config, m->wall_at_start, &report);
+    if (report.text[0] != '\0')
+        fprintf(stderr, "%s\n", report.text);
+    return m->server.tls != NULL ? 0 : EXIT_BAD_USAGE;
 }
 
 static int open_listeners(struct master *m)
@@ -262,10 +297,12 @@ static void stop(struct master *m)
         worker_stop(server->workers[i]);
     if (m->is_cache_started)
         cache_stop(server->cache);
+    jobs_destroy(&server->jobs);
     for (unsigned i = 0; server->workers != NULL && i < server->n_workers; i++)
         worker_destroy(&server->workers[i]);
     free(server->workers);
     listener_set_destroy(&server->listeners);
+    tls_destroy(&server->tls);
     prefixes_destroy(&server->prefixes);
     tenant_destroy(&server->default_tenant);
     cache_destroy(&server->cache);
@@ -287,6 +324,8 @@ static int become_server(struct master *m)
 {
     const struct settings *settings = &m->settings;
     int failed = process_set_limits(settings);
+    if (failed == 0)
+        failed = create_tls(m); /* files that only root can read */
     if (failed == 0)
         failed = open_listeners(m); /* before root is given up: ports below 1024 */
     if (failed == 0)

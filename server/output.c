@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IOV_BATCH 64
-
 bool output_reserve(struct output *out, size_t n)
 {
     if (n <= out->capacity - out->n)
@@ -63,13 +61,13 @@ static int gather(const struct output *out, const struct cache *cache, struct io
     size_t at = out->n_sent;
     for (unsigned i = out->first_ref; i < out->n_refs; i++) {
         const struct output_ref *ref = &out->refs[i];
-        if (n > IOV_BATCH - 3)
+        if (n > OUTPUT_IOV_MAX - 3)
             return n;
         if (ref->at > at)
             iov[n++] = (struct iovec){out->p + at, ref->at - at};
         at = ref->at;
         size_t offset = ref->n_sent;
-        while (offset < ref->item.n_value && n < IOV_BATCH - 1) {
+        while (offset < ref->item.n_value && n < OUTPUT_IOV_MAX - 1) {
             struct slice chunk = ref_rest(ref, cache, offset);
             iov[n++] = (struct iovec){(void *)chunk.p, chunk.n};
             offset += chunk.n;
@@ -117,7 +115,7 @@ static void rewind_when_empty(struct output *out)
 enum io output_write(struct output *out, struct conn *conn, const struct transport *transport,
                      const struct cache *cache, struct cache_thread *thread, size_t *n_out)
 {
-    struct iovec iov[IOV_BATCH];
+    struct iovec iov[OUTPUT_IOV_MAX];
     while (!output_is_empty(out)) {
         size_t n_sent = 0;
         int n_iov = 1;

@@ -14,6 +14,7 @@
 #define OUTPUT_REF_HIGH  (1u << 20)   /* bytes by reference before they must be written */
 #define OUTPUT_REF_MIN   (16u << 10)  /* values from this size on go by reference */
 #define OUTPUT_REFS_MAX  64
+#define OUTPUT_IOV_MAX   64
 
 /* A large value: goes out after the buffer's first `at` bytes. */
 struct output_ref {

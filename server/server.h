@@ -12,8 +12,10 @@
 
 struct listener_set;
 struct log;
+struct jobs;
 struct prefixes;
 struct tenant;
+struct tls;
 struct worker;
 
 struct server {
@@ -22,6 +24,8 @@ struct server {
     struct log *log;
     struct prefixes *prefixes; /* stats detail */
     struct tenant *default_tenant;
+    struct tls *tls;   /* NULL without -Z */
+    struct jobs *jobs; /* NULL without -Z */
     struct listener_set *listeners;
     struct worker **workers;
     unsigned n_workers;

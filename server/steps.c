@@ -137,6 +137,11 @@ static enum step flush_then(struct conn *conn, enum conn_state next, enum step w
     return STEP_CLOSE;
 }
 
+enum step step_answered(struct conn *conn)
+{
+    return flush_then(conn, CONN_HEAD, STEP_AGAIN);
+}
+
 static enum step flush_then_close(struct conn *conn)
 {
     conn->closes_after_flush = true;
@@ -154,6 +159,34 @@ static enum step yield(struct conn *conn)
     return flush_then(conn, CONN_YIELD, STEP_AGAIN);
 }
 
+/* Login and handshake go on elsewhere; this state is left through conn_job_done. */
+enum step step_job(struct conn *conn)
+{
+    if (!conn->is_job_done)
+        return STEP_WAIT;
+    return conn->job_finish(conn);
+}
+
+enum step step_handshake(struct conn *conn)
+{
+    if (state_now(conn) == CONN_JOB)
+        conn_enter(conn, CONN_HANDSHAKE);
+    switch (conn->transport->handshake(conn)) {
+    case IO_DONE:
+        conn_enter(conn, CONN_HEAD);
+        return STEP_AGAIN;
+    case IO_WANT_READ:
+    case IO_WANT_WRITE:
+        return STEP_WAIT;
+    case IO_JOB:
+        conn_wait_for_job(conn, step_handshake);
+        return STEP_WAIT;
+    case IO_CLOSED:
+        break;
+    }
+    return STEP_CLOSE;
+}
+
 enum step step_head(struct conn *conn)
 {
     bool is_full = false;
@@ -164,7 +197,7 @@ enum step step_head(struct conn *conn)
         case IO_WANT_READ:
         case IO_WANT_WRITE:
             return conn->worker->is_draining ? STEP_CLOSE : STEP_WAIT;
-        case IO_CLOSED:
+        default:
             return STEP_CLOSE;
         }
         conn->wants_bytes = false;
@@ -234,7 +267,7 @@ enum step step_swallow(struct conn *conn)
         case IO_WANT_READ:
         case IO_WANT_WRITE:
             return STEP_WAIT;
-        case IO_CLOSED:
+        default:
             return STEP_CLOSE;
         }
     }

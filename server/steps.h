@@ -10,6 +10,9 @@
 #include "server/states.def"
 #undef STATE
 
+/* Not a state: the end of a job that has composed its answer. */
+enum step step_answered(struct conn *conn);
+
 /* Values up to this size are waited for in the input buffer; larger ones go straight to their
  * place as they arrive. */
 #define VALUE_BUFFERED_MAX (16u << 10)

@@ -16,6 +16,7 @@ enum io {
     IO_WANT_READ,  /* call again when the socket is readable */
     IO_WANT_WRITE, /* ... writable */
     IO_CLOSED,     /* the peer has gone, or the connection is broken */
+    IO_JOB,        /* handshake only: a job thread works on it; conn_job_done tells its end */
 };
 
 struct transport {
@@ -25,7 +26,8 @@ struct transport {
     enum io (*writev)(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out);
     /* Bytes that were received but not read yet: the socket will not announce them. */
     bool (*has_pending)(const struct conn *conn);
-    void (*close)(struct conn *conn);
+    void (*close)(struct conn *conn); /* tells the peer, if it can be told at once */
+    void (*free)(struct conn *conn);
 };
 
 extern const struct transport transport_plain;

@@ -57,6 +57,11 @@ static void plain_close(struct conn *conn)
     (void)conn;
 }
 
+static void plain_free(struct conn *conn)
+{
+    (void)conn;
+}
+
 const struct transport transport_plain = {
     .name = "plain",
     .handshake = plain_handshake,
@@ -64,4 +69,5 @@ const struct transport transport_plain = {
     .writev = plain_writev,
     .has_pending = plain_has_pending,
     .close = plain_close,
+    .free = plain_free,
 };

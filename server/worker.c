@@ -210,6 +210,7 @@ struct worker *worker_create(struct server *server, unsigned id)
     worker->in.p = malloc(WORKER_INPUT);
     worker->in.capacity = WORKER_INPUT;
     worker->batch = malloc(BATCH_MAX * sizeof *worker->batch);
+    worker->record_capacity = (size_t)server->settings->tls_write_bytes;
     worker->counters = calloc(1, sizeof *worker->counters);
     bool is_whole = worker->wake_fd >= 0 && worker->base != NULL &&
                     worker->cache_thread != NULL && worker->in.p != NULL &&
@@ -225,6 +226,8 @@ void worker_destroy(struct worker **worker)
     if (w == NULL)
         return;
     *worker = NULL;
+    while (w->conns != NULL) /* those that a job thread had when the loop ended */
+        conn_free(w->conns);
     if (w->wake_event != NULL)
         event_free(w->wake_event);
     if (w->tick_event != NULL)
@@ -237,6 +240,7 @@ void worker_destroy(struct worker **worker)
     output_fini(&w->out);
     free(w->in.p);
     free(w->batch);
+    free(w->record);
     free(w->counters);
     pthread_mutex_destroy(&w->conns_lock);
     pthread_mutex_destroy(&w->mail_lock);

@@ -56,6 +56,9 @@ struct worker {
     struct output out; /* likewise */
     struct batch_entry *batch;
 
+    uint8_t *record;   /* where TLS gathers scattered output; NULL until needed */
+    size_t record_capacity;
+
     struct worker_counters *counters;
     struct conn *ready;    /* yielded, to be resumed after the others had their turn */
     struct conn *closed;   /* to be freed at the end of the turn */

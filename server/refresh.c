@@ -1,0 +1,86 @@
+#include "server/refresh.h"
+
+#include "server/command.h"
+#include "server/jobs.h"
+#include "server/log.h"
+#include "server/steps.h"
+#include "tls/tls.h"
+
+#include <stdlib.h>
+
+static bool refresh_tls(struct server *server, struct tls_report *report)
+{
+    bool is_new = tls_reload(server->tls, NULL, server_now(server), report);
+    if (is_new)
+        log_event(server->log, LOG_LEVEL_WARNING, "certificates_reloaded", LOG_END);
+    else
+        log_event(server->log, LOG_LEVEL_ERROR, "certificates_not_reloaded",
+                  LOG_STR("reason", report->text), LOG_END);
+    return is_new;
+}
+
+void refresh_all(struct server *server)
+{
+    struct tls_report report;
+    log_reopen(server->log);
+    if (server->tls != NULL)
+        (void)refresh_tls(server, &report);
+}
+
+/* ---- refresh_certs: files are read on a job thread, the answer waits for it ---- */
+
+struct refresh {
+    struct job job;
+    struct message message;
+    struct conn *conn;
+    bool is_quiet;
+    bool is_new;
+    struct tls_report report;
+};
+
+static void refresh_done(struct worker *worker, struct message *message)
+{
+    struct refresh *refresh = (struct refresh *)((char *)message - offsetof(struct refresh, message));
+    (void)worker;
+    conn_job_done(refresh->conn);
+}
+
+static void refresh_run(struct job *job)
+{
+    struct refresh *refresh = (struct refresh *)job;
+    struct worker *worker = refresh->conn->worker;
+    refresh->is_new = refresh_tls(worker->server, &refresh->report);
+    worker_post(worker, &refresh->message);
+    worker_wake(worker);
+}
+
+static enum step refresh_answer(struct conn *conn)
+{
+    struct refresh *refresh = conn->job_data;
+    struct request request = {.verb = VERB_REFRESH_CERTS, .is_quiet = refresh->is_quiet};
+    conn->is_job_done = false;
+    conn->job_data = NULL;
+    bool is_answered = answer_text(conn, &request,
+                                   refresh->is_new ? SLICE("OK") : slice_str(refresh->report.text));
+    free(refresh);
+    return is_answered ? step_answered(conn) : STEP_CLOSE;
+}
+
+enum execute_result command_refresh_certs(const struct command *c)
+{
+    struct server *server = c->conn->worker->server;
+    if (server->tls == NULL)
+        return command_end(answer_text(c->conn, c->request, SLICE("Error TLS not enabled")));
+    struct refresh *refresh = calloc(1, sizeof *refresh);
+    if (refresh == NULL)
+        return EXECUTE_CLOSE;
+    refresh->job.run = refresh_run;
+    refresh->message.run = refresh_done;
+    refresh->conn = c->conn;
+    refresh->is_quiet = c->request->is_quiet;
+    c->conn->job_data = refresh;
+    c->conn->has_job = true;
+    conn_wait_for_job(c->conn, refresh_answer);
+    jobs_submit(server->jobs, &refresh->job);
+    return EXECUTE_MOVED;
+}

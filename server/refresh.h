@@ -1,0 +1,12 @@
+/* refresh.h - certificates, users and files read again while serving.
+ * Owns: nothing.   Thread: as said at each function.
+ * Never: leaves a half-new configuration: what cannot be read whole changes nothing. */
+#ifndef SERVER_REFRESH_H
+#define SERVER_REFRESH_H
+
+#include "server/server.h"
+
+/* Everything that SIGHUP reads again; what fails is logged and stays as it was. Master. */
+void refresh_all(struct server *server);
+
+#endif

@@ -1,0 +1,210 @@
+#include "server/transport_tls.h"
+
+#include "server/address.h"
+#include "server/conn.h"
+#include "server/jobs.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "server/steps.h"
+#include "tls/tls.h"
+
+#include <stdlib.h>
+
+/* What TLS adds to a connection. */
+struct link {
+    struct tls_session *session;
+    struct conn *conn;
+    struct job job;         /* a part of the handshake, on a job thread */
+    struct message message; /* its end, back on the worker */
+    enum tls_outcome outcome;
+};
+
+static struct link *link_of(const struct conn *conn)
+{
+    return conn->transport_state;
+}
+
+struct tls_session *transport_tls_session(const struct conn *conn)
+{
+    return conn->transport == &transport_tls ? link_of(conn)->session : NULL;
+}
+
+static enum tls_client_cert wanted_cert(const struct listener *listener)
+{
+    switch (listener_spec(listener)->tls) {
+    case LISTEN_TLS_WITHOUT_PEER:
+        return TLS_CLIENT_CERT_NONE;
+    case LISTEN_TLS_WITH_PEER:
+        return TLS_CLIENT_CERT_REQUIRE;
+    default:
+        return TLS_CLIENT_CERT_DEFAULT;
+    }
+}
+
+bool transport_tls_attach(struct conn *conn)
+{
+    struct link *link = calloc(1, sizeof *link);
+    if (link == NULL)
+        return false;
+    link->conn = conn;
+    link->session = tls_session_create(conn->worker->server->tls, conn->fd,
+                                       wanted_cert(conn->listener));
+    if (link->session == NULL) {
+        free(link);
+        return false;
+    }
+    conn->transport = &transport_tls;
+    conn->transport_state = link;
+    return true;
+}
+
+/* One line per address and minute tells the operator who speaks the wrong language. */
+static void report_failure(const struct conn *conn)
+{
+    struct log *log = conn->worker->server->log;
+    struct tls_session *session = link_of(conn)->session;
+    char address[ADDRESS_TEXT_MAX];
+    struct tls_report report;
+    address_render_host(&conn->peer, address, sizeof address);
+    switch (tls_session_fault(session)) {
+    case TLS_FAULT_PLAIN:
+        log_security(log, "plaintext_on_tls_port", LOG_STR("address", address),
+                     LOG_STR("listener", listener_name(conn->listener)), LOG_END);
+        break;
+    case TLS_FAULT_PEER:
+    case TLS_FAULT_PROTOCOL:
+        tls_session_explain(session, &report);
+        log_security(log, "tls_failed", LOG_STR("address", address),
+                     LOG_STR("reason", report.text), LOG_END);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- handshake: each part runs on a job thread; the worker waits for the socket between ---- */
+
+static void handshake_done(struct worker *worker, struct message *message)
+{
+    struct link *link = (struct link *)((char *)message - offsetof(struct link, message));
+    (void)worker;
+    conn_job_done(link->conn);
+}
+
+static void handshake_run(struct job *job)
+{
+    struct link *link = (struct link *)((char *)job - offsetof(struct link, job));
+    struct worker *worker = link->conn->worker;
+    link->outcome = tls_handshake(link->session);
+    worker_post(worker, &link->message);
+    worker_wake(worker);
+}
+
+static void handshake_submit(struct conn *conn)
+{
+    struct link *link = link_of(conn);
+    link->job.run = handshake_run;
+    link->message.run = handshake_done;
+    conn->has_job = true;
+    jobs_submit(conn->worker->server->jobs, &link->job);
+}
+
+static enum io tls_transport_handshake(struct conn *conn)
+{
+    struct link *link = link_of(conn);
+    if (!conn->is_job_done) {
+        handshake_submit(conn);
+        return IO_JOB;
+    }
+    conn->is_job_done = false;
+    switch (link->outcome) {
+    case TLS_DONE:
+        return IO_DONE;
+    case TLS_WANT_READ:
+        conn->io_wanted = EV_READ;
+        return IO_WANT_READ;
+    case TLS_WANT_WRITE:
+        conn->io_wanted = EV_WRITE;
+        return IO_WANT_WRITE;
+    case TLS_CLOSED:
+        break;
+    }
+    report_failure(conn);
+    return IO_CLOSED;
+}
+
+/* ---- after the handshake ---- */
+
+static enum io io_of(struct conn *conn, enum tls_outcome outcome)
+{
+    conn->io_wanted = 0;
+    switch (outcome) {
+    case TLS_DONE:
+        return IO_DONE;
+    case TLS_WANT_READ:
+        conn->io_wanted = EV_READ;
+        return IO_WANT_READ;
+    case TLS_WANT_WRITE:
+        conn->io_wanted = EV_WRITE;
+        return IO_WANT_WRITE;
+    case TLS_CLOSED:
+        break;
+    }
+    return IO_CLOSED;
+}
+
+static enum io tls_transport_read(struct conn *conn, void *p, size_t n, size_t *n_out)
+{
+    return io_of(conn, tls_read(link_of(conn)->session, p, n, n_out));
+}
+
+/* Records are filled: what lies scattered is gathered first. */
+static enum io tls_transport_writev(struct conn *conn, const struct iovec *iov, int n_iov,
+                                    size_t *n_out)
+{
+    struct worker *worker = conn->worker;
+    struct slice pieces[OUTPUT_IOV_MAX];
+    MUST(n_iov <= OUTPUT_IOV_MAX);
+    for (int i = 0; i < n_iov; i++)
+        pieces[i] = slice_of(iov[i].iov_base, iov[i].iov_len);
+    if (worker->record == NULL)
+        worker->record = malloc(worker->record_capacity);
+    if (worker->record == NULL)
+        return IO_CLOSED;
+    struct slice bytes =
+        tls_gather(pieces, (size_t)n_iov, 0, worker->record, worker->record_capacity);
+    return io_of(conn, tls_write(link_of(conn)->session, bytes.p, bytes.n, n_out));
+}
+
+static bool tls_transport_has_pending(const struct conn *conn)
+{
+    return tls_has_pending(link_of(conn)->session);
+}
+
+static void tls_transport_close(struct conn *conn)
+{
+    struct link *link = link_of(conn);
+    if (!conn->has_job && tls_session_is_ready(link->session)) {
+        /* A socket that does not take the close_notify loses it: nobody waits for it. */
+        enum tls_outcome ignored = tls_shutdown(link->session);
+        (void)ignored;
+    }
+}
+
+static void tls_transport_free(struct conn *conn)
+{
+    struct link *link = link_of(conn);
+    tls_session_destroy(&link->session);
+    free(link);
+    conn->transport_state = NULL;
+}
+
+const struct transport transport_tls = {
+    .name = "tls",
+    .handshake = tls_transport_handshake,
+    .read = tls_transport_read,
+    .writev = tls_transport_writev,
+    .has_pending = tls_transport_has_pending,
+    .close = tls_transport_close,
+    .free = tls_transport_free,
+};
