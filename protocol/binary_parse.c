@@ -92,10 +92,10 @@ static enum status refused_status(const struct opcode_row *row, const struct hea
     return STATUS_NONE;
 }
 
-/* Everything that the header alone tells. raw_key stays as it is: it is large and seldom used. */
+/* Everything that the header alone tells. */
 static void read_header(const uint8_t *p, struct request *out)
 {
-    memset(out, 0, offsetof(struct request, raw_key));
+    request_clear(out);
     out->dialect = DIALECT_BINARY;
     out->opcode = p[BINARY_AT_OPCODE];
     out->is_first = true;
@@ -190,7 +190,7 @@ enum parse_result binary_parse(struct parser *parser, const uint8_t *p, size_t n
 {
     (void)parser;
     if (UNLIKELY(p[0] != BINARY_REQUEST)) {
-        memset(out, 0, offsetof(struct request, raw_key));
+        request_clear(out);
         out->dialect = DIALECT_BINARY;
         return give_up(STATUS_NONE, out, n_consumed_out);
     }

@@ -7,6 +7,19 @@
 #include "protocol/encode.h"
 #include "protocol/parse.h"
 
+#include <stddef.h>
+
+/* Zeroes all fields but raw_key, which is large, and written before it is read. In pieces: of the
+ * whole the compiler makes a string instruction that costs more than the rest of the parsing. */
+static inline void request_clear(struct request *request)
+{
+    enum { SIZE = offsetof(struct request, raw_key), PIECE = 64 };
+    uint8_t *p = (uint8_t *)request;
+    for (size_t at = 0; at + PIECE <= SIZE; at += PIECE)
+        memset(p + at, 0, PIECE);
+    memset(p + SIZE / PIECE * PIECE, 0, SIZE % PIECE);
+}
+
 /* As parse_request; p[0..n) is not empty. text_parse hands lines of meta commands to meta_parse. */
 enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, struct request *out,
                              size_t *n_consumed_out);

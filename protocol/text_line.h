@@ -93,18 +93,6 @@ MUST_USE static inline bool line_value_size(struct slice word, uint32_t *n_value
     return true;
 }
 
-/* All fields but raw_key, which is written before it is read. In pieces, because the compiler makes
- * plain stores of them and a slow string instruction of the whole. */
-static inline void request_clear(struct request *request)
-{
-    enum { PIECE = 64, N_CLEARED = offsetof(struct request, raw_key) };
-    _Static_assert(N_CLEARED > 2 * PIECE && N_CLEARED <= 3 * PIECE, "three pieces clear a request");
-    uint8_t *at = (uint8_t *)request;
-    memset(at, 0, PIECE);
-    memset(at + PIECE, 0, PIECE);
-    memset(at + N_CLEARED - PIECE, 0, PIECE);
-}
-
 /* What was read so far stays, so that a value can be swallowed and a quiet request be silent. */
 static inline void request_refuse(struct request *request, enum status status)
 {
