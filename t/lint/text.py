@@ -1,4 +1,5 @@
 """What may stand in no file: paths of one machine, trailing blanks, forgotten marks."""
+import os
 import re
 
 import tree
@@ -20,6 +21,16 @@ def faults(pattern, chosen):
                 yield "%s:%d: %s" % (path, number, line.strip()[:80])
 
 
+def broken_links():
+    """Relative links of Markdown files that lead nowhere."""
+    for path in paths:
+        if not path.endswith(".md"):
+            continue
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", tree.read(path)):
+            if not os.path.exists(os.path.join(tree.ROOT, os.path.dirname(path), target)):
+                yield "%s: %s" % (path, target)
+
+
 def unended():
     for path in paths:
         text = tree.read(path)
@@ -33,4 +44,5 @@ tap.check("no file names a place of one machine", list(faults(PLACES, paths)))
 tap.check("no mark was forgotten in the code", list(faults(MARKS, code)))
 tap.check("no line ends in a blank", list(faults(re.compile(r"[ \t]+$"), code)))
 tap.check("every file ends with a newline", list(unended()))
+tap.check("links lead somewhere", list(broken_links()))
 tap.end()
