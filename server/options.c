@@ -138,15 +138,15 @@ static int refuse_option(int code, char **argv, FILE *err)
 {
     size_t setting;
     if (code == ':' && find_option(optopt, &setting)) {
-        fputs("keepd: ", err);
+        fputs("keepd: option requires an argument: ", err);
         option_print_name(err, &option_rows[setting]);
         fputs(" takes ", err);
         option_print_expected(err, setting);
-        fputs(", and there is nothing behind it\n", err);
+        fputc('\n', err);
     } else if (optopt > 0 && optopt < LONG_ONLY) {
-        fprintf(err, "keepd: there is no option -%c; see keepd -h\n", optopt);
+        fprintf(err, "keepd: invalid option -- '%c'; see keepd -h\n", optopt);
     } else {
-        fprintf(err, "keepd: there is no option %s; see keepd -h\n", argv[optind - 1]);
+        fprintf(err, "keepd: unrecognized option '%s'; see keepd -h\n", argv[optind - 1]);
     }
     fputs("Illegal argument \"?\"\n", err);
     return EXIT_BAD_VALUE;

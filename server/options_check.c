@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/number.h"
 #include "server/option_value.h"
 #include "server/options.h"
 
@@ -9,6 +10,56 @@ static int refuse(FILE *err, int exit_code, const char *text)
 {
     fprintf(err, "%s\n", text);
     return exit_code;
+}
+
+/* Text clients log in too, so without -B every dialect is served; saying so, or asking for the
+ * dialect that memcached would not let log in, stays the mistake that it is there. */
+static int check_protocol(const struct settings *settings, FILE *err)
+{
+    if (!settings->is_given[SETTING_protocol])
+        return OPTIONS_SERVE;
+    if (settings->has_sasl && !settings->auth_file && settings->protocol != PROTOCOL_BINARY)
+        return refuse(err, EXIT_BAD_USAGE,
+                      "ERROR: You cannot allow the ASCII protocol while using SASL.\n"
+                      "keepd: leave -B out, and clients of both protocols can log in");
+    if (settings->auth_file && settings->protocol != PROTOCOL_TEXT)
+        return refuse(err, EXIT_BAD_USAGE,
+                      "ERROR: You cannot allow the BINARY protocol while using ascii "
+                      "authentication tokens.\n"
+                      "keepd: leave -B out, and clients of both protocols can log in");
+    return OPTIONS_SERVE;
+}
+
+#define SLAB_CLASSES_MAX 62
+#define SLAB_ALIGNMENT   8
+
+/* "100-200-300": checked as memcached does, and then not used. */
+static int check_slab_sizes(const struct settings *settings, FILE *err)
+{
+    const char *at = settings->slab_sizes;
+    uint64_t last = 0, size;
+    for (int n_classes = 1; at && *at; n_classes++) {
+        size_t n = strcspn(at, "-");
+        if (!number_parse_u64(slice_of(at, n), settings->slab_chunk_max, &size) ||
+            size < settings->slab_chunk_min) {
+            fprintf(err, "slab size %.*s is out of valid range\n", (int)n, at);
+            return EXIT_BAD_USAGE;
+        }
+        const char *wrong = NULL;
+        if (size <= last)
+            wrong = "cannot be lower than or equal to a previous class size";
+        else if (size <= last + SLAB_ALIGNMENT)
+            wrong = "must be at least 8 bytes larger than previous class";
+        if (wrong) {
+            fprintf(err, "slab size %llu %s\n", (unsigned long long)size, wrong);
+            return EXIT_BAD_USAGE;
+        }
+        if (n_classes > SLAB_CLASSES_MAX)
+            return refuse(err, EXIT_BAD_USAGE, "too many slab classes specified");
+        last = size;
+        at += n + (at[n] == '-');
+    }
+    return OPTIONS_SERVE;
 }
 
 static int check_login(const struct settings *settings, FILE *err)
@@ -22,7 +73,7 @@ static int check_login(const struct settings *settings, FILE *err)
     if (settings->tenants_file && settings->udp_port != 0)
         return refuse(err, EXIT_BAD_USAGE,
                       "ERROR: Cannot enable UDP while --tenants requires login (-U 0 to disable)");
-    return OPTIONS_SERVE;
+    return check_protocol(settings, err);
 }
 
 static int check_together(const struct settings *settings, FILE *err)
@@ -44,7 +95,8 @@ static int check_together(const struct settings *settings, FILE *err)
         return refuse(err, EXIT_BAD_USAGE, "ERROR: -Z needs -o ssl_chain_cert=FILE,ssl_key=FILE");
     if (settings->log_file && settings->has_syslog)
         return refuse(err, EXIT_BAD_USAGE, "ERROR: --log-file and --syslog exclude each other");
-    return check_login(settings, err);
+    int result = check_slab_sizes(settings, err);
+    return result == OPTIONS_SERVE ? check_login(settings, err) : result;
 }
 
 static void warn(const struct settings *settings, FILE *err)
