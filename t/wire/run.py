@@ -51,7 +51,7 @@ class Tap:
 def play(servers, transcript, way, timeout_s):
     """None when all went as written, else the Mismatch."""
     try:
-        server = servers.get(transcript.options)
+        server = servers.get(transcript.settings())
         flush(server, timeout_s)
         player = Player(server, transcript, timeout_s)
     except (OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""A server under test: started on a free port of loopback, one per set of options."""
+"""A server under test: started on a free port of loopback, one per set of settings."""
 
 import os
 import shlex
@@ -13,7 +13,8 @@ STOP_S = 10
 
 
 class Server:
-    def __init__(self, program, options):
+    def __init__(self, program, settings):
+        options, setting, files = settings
         self.folder = tempfile.mkdtemp(prefix="wire-")
         self.log_path = os.path.join(self.folder, "log")
         ports = os.path.join(self.folder, "ports")
@@ -21,11 +22,23 @@ class Server:
         if os.geteuid() == 0:
             arguments += ["-u", "root"]
         arguments += shlex.split(options.replace("{folder}", self.folder))
+        self.write_files(files.split("\n"))
         environment = dict(os.environ, MEMCACHED_PORT_FILENAME=ports)
+        if setting:
+            name, _, value = setting.replace("{folder}", self.folder).partition("=")
+            environment[name] = value
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
         self.port = self.await_port(ports)
+
+    def write_files(self, lines):
+        """lines: the name of a file and a line of it, in turn."""
+        for name, line in zip(lines[0::2], lines[1::2]):
+            path = os.path.join(self.folder, name)
+            with open(path, "a", encoding="utf-8") as file:
+                os.chmod(path, 0o600)
+                file.write(line + "\n")
 
     def await_port(self, path):
         deadline = time.monotonic() + START_S
@@ -70,20 +83,20 @@ class Server:
 
 
 class Servers:
-    """The servers of one run, by their options."""
+    """The servers of one run, by their settings."""
 
     def __init__(self, program):
         self.program = program
-        self.by_options = {}
+        self.by_settings = {}
 
-    def get(self, options):
-        server = self.by_options.get(options)
+    def get(self, settings):
+        server = self.by_settings.get(settings)
         if server is None or not server.is_running():
-            server = Server(self.program, options)
-            self.by_options[options] = server
+            server = Server(self.program, settings)
+            self.by_settings[settings] = server
         return server
 
     def stop(self):
         """The options of those that did not end in order, with their logs."""
-        return [(options, server.log()) for options, server in self.by_options.items()
+        return [(settings[0], server.log()) for settings, server in self.by_settings.items()
                 if not server.stop()]

@@ -1,8 +1,10 @@
 """Transcripts: bytes sent and bytes expected, read from *.wire files.
 
 A file is one behaviour. Its lines:
-  # words                 comment; three of them mean something:
-  # options: ARGUMENTS    the server's command line; equal ones share a server
+  # words                 comment; some of them mean something:
+  # options: ARGUMENTS    the server's command line; those with equal settings share a server
+  # environment: NAME=VALUE
+  # file NAME: LINE       a line of a file in the server's folder, which {folder} stands for above
   # keepd-only: REASON    not played against the reference
   # one-request: REASON   not played pipelined or byte by byte
   > bytes                 to be sent
@@ -130,6 +132,8 @@ class Transcript:
         self.name = name
         self.is_binary = name.startswith("binary/")
         self.options = ""
+        self.environment = ""
+        self.files = ""
         self.keepd_only = None
         self.one_request = None
         self.steps = []
@@ -159,10 +163,18 @@ class Transcript:
             return
         if word == "options":
             self.options = rest.strip()
+        elif word == "environment":
+            self.environment = rest.strip()
+        elif word.startswith("file "):
+            self.files += "%s\n%s\n" % (word[5:], rest.strip())
         elif word == "keepd-only":
             self.keepd_only = rest.strip()
         elif word == "one-request":
             self.one_request = rest.strip()
+
+    def settings(self):
+        """What a server must have been started with to be shared."""
+        return (self.options, self.environment, self.files)
 
     def uses_captures_when_sending(self):
         return any(step.direction == ">" and any(isinstance(part, Captured) for part in step.parts)
