@@ -18,6 +18,9 @@
 
 #define CHECK_WORDS "Error validating the certificate"
 
+/* A session with a client's certificate is some 4 KiB. */
+#define CACHED_SESSIONS_MAX 8192
+
 /* Bounds what an unverified client can make us hold. */
 #define CLIENT_CHAIN_MAX (64 * 1024)
 
@@ -55,6 +58,7 @@ static void set_behaviour(SSL_CTX *ctx, const struct context *context)
     SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN_MAX);
     (void)SSL_CTX_set_dh_auto(ctx, 1);
     (void)SSL_CTX_set_timeout(ctx, TICKET_PERIOD_S);
+    (void)SSL_CTX_sess_set_cache_size(ctx, CACHED_SESSIONS_MAX);
     (void)SSL_CTX_set_session_cache_mode(
         ctx, context->config.has_session_cache ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
 }
