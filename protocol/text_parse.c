@@ -131,6 +131,15 @@ static void parse_store(const struct command_row *row, struct line line, struct 
         request_refuse(out, STATUS_BAD_FORMAT);
 }
 
+/* Behind the key of a delete only the 0 of old clients may stand. memcached ignored other words in
+ * some versions; they are mistakes, and memccapable insists on an error. */
+static bool is_delete_end(struct line line)
+{
+    struct slice word = line_word(&line);
+    line_skip_spaces(&line);
+    return word.n == 0 || (slice_is(word, "0") && line_is_empty(&line));
+}
+
 /* <key>, or <key> and a number, then perhaps noreply. */
 static void parse_keyed(const struct command_row *row, struct line line, struct request *out)
 {
@@ -143,6 +152,8 @@ static void parse_keyed(const struct command_row *row, struct line line, struct 
     out->is_quiet = take_noreply(&line);
     if (out->key.n > KEY_MAX)
         request_refuse(out, STATUS_BAD_FORMAT);
+    else if (row->shape == SHAPE_KEY && UNLIKELY(!is_delete_end(line)))
+        request_refuse(out, STATUS_BAD_DELETE);
     else if (row->shape == SHAPE_KEY_DELTA && !number_parse_u64(number, UINT64_MAX, &out->delta))
         request_refuse(out, STATUS_BAD_DELTA);
     else if (row->shape == SHAPE_KEY_EXPTIME && !parse_exptime(number, &out->exptime))

@@ -1,6 +1,7 @@
 #include "t/unit/text_case.h"
 
 #define FORMAT "CLIENT_ERROR bad command line format"
+#define DELETE_USAGE FORMAT ".  Usage: delete <key> [noreply]"
 #define K50    "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define K250   K50 K50 K50 K50 K50
 
@@ -169,6 +170,9 @@ static const struct text_row keyed_rows[] = {
     ROW("delete k noreply\r\n", "DELETE key=k quiet"),
     ROW("delete k 0\r\n", "DELETE key=k"),
     ROW("delete k 0 noreply\r\n", "DELETE key=k quiet"),
+    ROW("delete k 1\r\n", DELETE_USAGE),
+    ROW("delete k 0 0\r\n", DELETE_USAGE),
+    ROW("delete k a noreply\r\n", DELETE_USAGE " quiet"),
     ROW("delete noreply\r\n", "DELETE key=noreply"),
     ROW("delete noreply noreply\r\n", "DELETE key=noreply quiet"),
     ROW("delete " K250 "\r\n", "DELETE key=" K250),
