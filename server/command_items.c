@@ -1,6 +1,7 @@
 #include "server/command.h"
 
 #include "server/prefixes.h"
+#include "server/tenant.h"
 
 static struct tenant_counters *counters(const struct command *c)
 {
@@ -92,7 +93,7 @@ enum execute_result command_get(const struct command *c)
     item.is_won = false;
     enum cache_result result = find(c, &item);
     bool is_vivified = result != CACHE_OK && item.is_won && (r->does & DO_VIVIFY);
-    prefixes_count_get(c->conn->worker->server->prefixes, r->key, result == CACHE_OK);
+    prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
     if (result == CACHE_NO_MEMORY)
         return command_end(answer_status(c->conn, r, STATUS_NO_MEMORY));
     if (is_vivified)
@@ -248,7 +249,7 @@ static bool answer_store(const struct command *c, enum cache_result result,
                          const struct cache_stored *stored)
 {
     struct reply reply = {.status = (uint8_t)status_of_store(c, result)};
-    prefixes_count_set(c->conn->worker->server->prefixes, c->request->key);
+    prefixes_count_set(c->conn->session.tenant->prefixes, c->request->key);
     count_store(c, reply.status);
     if (reply.status == STATUS_TOO_LARGE || reply.status == STATUS_NO_MEMORY_STORING)
         drop_old_item(c);
@@ -382,7 +383,7 @@ enum execute_result command_delete(const struct command *c)
     };
     enum cache_result result = cache_remove(thread(c), c->conn->session.cache, &c->key, c->now,
                                             &remove);
-    prefixes_count_delete(c->conn->worker->server->prefixes, r->key);
+    prefixes_count_delete(c->conn->session.tenant->prefixes, r->key);
     if (result == CACHE_OK) {
         counter_add(&counters(c)->delete_hits, 1);
         return command_end(answer_status(c->conn, r, STATUS_DELETED));

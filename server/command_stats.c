@@ -116,7 +116,7 @@ static enum execute_result stats_settings(const struct command *c)
     struct list list = {c, true};
     copy.max_bytes = atomic_load(&server->memory_limit);
     copy.verbosity = (uint64_t)atomic_load(&server->verbosity);
-    copy.is_detail_enabled = prefixes_are_on(server->prefixes);
+    copy.is_detail_enabled = prefixes_are_on(c->conn->session.tenant->prefixes);
     settings_walk(&copy, visit_setting, &list);
     return end(&list);
 }
@@ -232,7 +232,7 @@ static enum execute_result stats_conns(const struct command *c)
 static enum execute_result detail_dump(const struct command *c)
 {
     size_t n;
-    char *text = prefixes_dump(c->conn->worker->server->prefixes, &n);
+    char *text = prefixes_dump(c->conn->session.tenant->prefixes, &n);
     if (text == NULL)
         return EXECUTE_CLOSE;
     bool is_ok;
@@ -263,7 +263,7 @@ static enum execute_result stats_detail(const struct command *c)
     if (slice_is(what, "dump"))
         return detail_dump(c);
     if (slice_is(what, "on") || slice_is(what, "off")) {
-        prefixes_turn(server->prefixes, slice_is(what, "on"));
+        prefixes_turn(c->conn->session.tenant->prefixes, slice_is(what, "on"));
         return answer_done(c, STATUS_OK);
     }
     return command_end(answer_text(c->conn, c->request,
@@ -275,7 +275,7 @@ static enum execute_result stats_reset(const struct command *c)
     struct server *server = c->conn->worker->server;
     tenant_totals_reset(c->conn->session.tenant);
     cache_stats_reset(server->cache, c->conn->session.cache);
-    prefixes_reset(server->prefixes);
+    prefixes_reset(c->conn->session.tenant->prefixes);
     return answer_done(c, STATUS_RESET);
 }
 

@@ -3,6 +3,7 @@
 #include "server/execute.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/login.h"
 #include "server/steps.h"
 #include "server/stream.h"
 #include "server/tenant.h"
@@ -109,19 +110,17 @@ bool conn_create(struct worker *worker, int fd, const struct listener *listener,
     conn->peer = *peer;
     conn->transport = &transport_plain;
     conn->wants_bytes = true;
-    conn->session.tenant = server->default_tenant;
-    conn->session.cache = server->default_tenant->cache;
-    conn->session.counters = tenant_counters_of(server->default_tenant, worker->id);
     atomic_store_explicit(&conn->last_active, server_now(server), memory_order_relaxed);
     parser_init(&conn->parser, listener_protocol(listener));
     conn->opened = server_now(server);
     conn->state = CONN_HEAD;
-    bool is_ready = conn->session.counters != NULL;
+    bool is_ready = login_begin(conn);
     if (is_ready && listener_has_tls(listener)) {
         conn->state = CONN_HANDSHAKE;
         is_ready = transport_tls_attach(conn);
     }
     if (!is_ready || !arm(conn, EV_READ)) {
+        login_end(conn);
         conn->transport->free(conn);
         close(fd);
         free(conn);
@@ -160,6 +159,27 @@ void conn_wait_for_job(struct conn *conn, enum step (*finish)(struct conn *))
     conn_enter(conn, CONN_JOB);
 }
 
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *conn = arg;
+    (void)fd;
+    (void)what;
+    worker_online(conn->worker);
+    conn_job_done(conn);
+}
+
+bool conn_sleep(struct conn *conn, unsigned ms, enum step (*finish)(struct conn *))
+{
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = (long)(ms % 1000) * 1000};
+    if (conn->timer == NULL)
+        conn->timer = event_new(conn->worker->base, -1, 0, on_timer, conn);
+    if (conn->timer == NULL || event_add(conn->timer, &wait) != 0)
+        return false;
+    conn->has_job = true;
+    conn_wait_for_job(conn, finish);
+    return true;
+}
+
 void conn_job_done(struct conn *conn)
 {
     conn->has_job = false;
@@ -177,6 +197,9 @@ void conn_free(struct conn *conn)
     unlink_conn(conn);
     upload_state_abort(conn);
     stream_end(conn);
+    login_end(conn);
+    if (conn->timer != NULL)
+        event_free(conn->timer);
     if (conn->kept != NULL) {
         output_clear(conn->kept, worker->cache_thread);
         output_fini(conn->kept);
@@ -257,15 +280,23 @@ void conn_run(struct conn *conn)
     }
 }
 
+/* Handshake and login have a time of their own, whatever the peer sends meanwhile. */
+static bool limit_is_login(const struct conn *conn)
+{
+    uint8_t timer = states[state_now(conn)].timer;
+    return timer == TIMER_LOGIN ? login_is_due(conn) || state_now(conn) == CONN_HANDSHAKE
+                                : timer == TIMER_IDLE && login_is_due(conn);
+}
+
 /* Seconds that the state's timer allows; 0 = for ever. */
 static unsigned timer_limit(const struct conn *conn)
 {
     const struct settings *settings = conn->worker->server->settings;
+    if (limit_is_login(conn))
+        return (unsigned)settings->auth_timeout_s;
     switch (states[state_now(conn)].timer) {
     case TIMER_IDLE:
         return (unsigned)settings->idle_timeout_s;
-    case TIMER_LOGIN:
-        return (unsigned)settings->auth_timeout_s;
     default:
         return 0;
     }
@@ -274,7 +305,7 @@ static unsigned timer_limit(const struct conn *conn)
 void conn_check_timer(struct conn *conn, uint32_t now)
 {
     unsigned limit = timer_limit(conn);
-    bool is_login = states[state_now(conn)].timer == TIMER_LOGIN;
+    bool is_login = limit_is_login(conn);
     uint32_t since = is_login ? conn->opened
                               : atomic_load_explicit(&conn->last_active, memory_order_relaxed);
     if (limit == 0 || now <= since || now - since <= limit)
@@ -282,4 +313,10 @@ void conn_check_timer(struct conn *conn, uint32_t now)
     if (!is_login)
         counter_add(&conn->worker->counters->idle_kicks, 1);
     conn_close(conn, CLOSE_IDLE);
+}
+
+void conn_check_login(struct conn *conn)
+{
+    if (!login_is_current(conn))
+        conn_close(conn, CLOSE_NORMAL);
 }

@@ -29,6 +29,7 @@ enum step {
 enum close_reason { CLOSE_NORMAL, CLOSE_ERROR, CLOSE_IDLE, CLOSE_SHUTDOWN };
 
 struct listener;
+struct login;
 struct upload_state;
 struct stream;
 struct tenant;
@@ -38,6 +39,7 @@ struct session {
     struct tenant *tenant;
     struct cache_tenant *cache; /* tenant->cache */
     struct tenant_counters *counters;
+    uint32_t allowed; /* bit n: requests of enum command_class n are done without asking */
 };
 
 struct conn {
@@ -56,6 +58,9 @@ struct conn {
     const struct transport *transport;
     void *transport_state;
     struct session session;
+    struct login *login;            /* NULL until the first login message */
+    uint64_t auth_generation;       /* of the users when the rights were looked up */
+    struct event *timer;            /* of conn_sleep; NULL until needed */
     struct parser parser;
     struct input in;                /* bytes kept between turns; p is NULL when there are none */
     struct output *kept;            /* replies kept between turns; NULL when there are none */
@@ -90,6 +95,9 @@ void conn_enter(struct conn *conn, enum conn_state state);
 /* Ends the connection; it is freed when the turn is over. */
 void conn_close(struct conn *conn, enum close_reason reason);
 
+/* Waits, then goes on with `finish`, as if a job had taken that long. False when memory is short. */
+MUST_USE bool conn_sleep(struct conn *conn, unsigned ms, enum step (*finish)(struct conn *));
+
 /* A job thread has the connection now; when it is done (conn_job_done, on the worker) `finish`
  * takes the outcome. It is not called when the connection was closed meanwhile. */
 void conn_wait_for_job(struct conn *conn, enum step (*finish)(struct conn *));
@@ -102,6 +110,9 @@ void conn_free(struct conn *conn);
  * connection goes on with `next` when it is gone. CLOSE: the connection is broken. */
 enum conn_flush { CONN_FLUSH_DONE, CONN_FLUSH_WAIT, CONN_FLUSH_CLOSE };
 MUST_USE enum conn_flush conn_flush(struct conn *conn, enum conn_state next);
+
+/* Closes it when its session has ended: user or secret removed, disabled or over. */
+void conn_check_login(struct conn *conn);
 
 /* Closes it when its timer has run out (once per second). */
 void conn_check_timer(struct conn *conn, uint32_t now);

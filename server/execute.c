@@ -1,6 +1,7 @@
 #include "server/execute.h"
 
 #include "server/command.h"
+#include "server/login.h"
 #include "server/upload.h"
 
 static command_function *const commands[N_VERBS] = {
@@ -86,8 +87,26 @@ static enum execute_result begin_upload(struct conn *conn, const struct request 
     return swallow_rest(conn, request) ? EXECUTE_MOVED : EXECUTE_NEXT;
 }
 
+/* What was answered may end the connection, or leave bytes to be discarded. */
+static enum execute_result finish(struct conn *conn, const struct request *request,
+                                  enum execute_result result)
+{
+    if (result != EXECUTE_NEXT)
+        return result;
+    if (request->closes)
+        return EXECUTE_CLOSE;
+    return swallow_rest(conn, request) ? EXECUTE_MOVED : EXECUTE_NEXT;
+}
+
 enum execute_result execute(struct conn *conn, struct request *request, uint64_t hash)
 {
+    if (UNLIKELY(!(conn->session.allowed >> verb_class(request->verb) & 1) ||
+                 (request->verb == VERB_BAD && login_is_due(conn)))) {
+        bool is_allowed;
+        enum execute_result result = login_refuse(conn, request, &is_allowed);
+        if (!is_allowed)
+            return finish(conn, request, result);
+    }
     if (UNLIKELY(request->verb == VERB_BAD))
         return refuse(conn, request);
     command_function *function = commands[request->verb];
@@ -96,10 +115,5 @@ enum execute_result execute(struct conn *conn, struct request *request, uint64_t
     if (UNLIKELY(has_rest) && function == command_store)
         return begin_upload(conn, request, hash);
     struct command command = {conn, request, {request->key, hash}, conn->worker->now};
-    enum execute_result result = function(&command);
-    if (request->closes && result == EXECUTE_NEXT)
-        return EXECUTE_CLOSE;
-    if (UNLIKELY(has_rest) && result == EXECUTE_NEXT && swallow_rest(conn, request))
-        return EXECUTE_MOVED;
-    return result;
+    return finish(conn, request, function(&command));
 }

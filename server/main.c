@@ -1,13 +1,14 @@
+#include "auth/auth.h"
 #include "server/conn.h"
+#include "server/create_auth.h"
 #include "server/jobs.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/options.h"
-#include "server/prefixes.h"
 #include "server/process.h"
 #include "server/refresh.h"
 #include "server/server.h"
-#include "server/tenant.h"
+#include "server/tenants.h"
 #include "server/worker.h"
 #include "tls/tls.h"
 
@@ -151,12 +152,13 @@ static int create_cache(struct master *m)
     publish_time(m);
     m->server.started = server_now(&m->server);
     atomic_store(&m->server.memory_limit, m->settings.max_bytes);
-    m->server.default_tenant = tenant_create(
-        0, TENANT_DEFAULT, cache_default_tenant(m->server.cache), m->server.n_workers);
-    m->server.prefixes = prefixes_create(m->settings.prefix_delimiter,
-                                         m->settings.is_detail_enabled);
-    if (m->server.default_tenant == NULL || m->server.prefixes == NULL)
+    m->server.tenants =
+        tenants_create(m->server.cache, m->server.n_workers, m->settings.prefix_delimiter,
+                       m->settings.is_detail_enabled);
+    if (m->server.tenants == NULL)
         return fail(EXIT_BAD_VALUE, "out of memory");
+    if (m->server.auth != NULL && !tenants_sync(m->server.tenants, m->server.auth))
+        return fail(EXIT_BAD_VALUE, "out of memory for the tenants");
     return 0;
 }
 
@@ -303,8 +305,8 @@ static void stop(struct master *m)
     free(server->workers);
     listener_set_destroy(&server->listeners);
     tls_destroy(&server->tls);
-    prefixes_destroy(&server->prefixes);
-    tenant_destroy(&server->default_tenant);
+    auth_destroy(&server->auth);
+    tenants_destroy(&server->tenants);
     cache_destroy(&server->cache);
     for (size_t i = 0; i < m->n_signals; i++)
         event_free(m->signals[i]);
@@ -332,8 +334,26 @@ static int become_server(struct master *m)
         failed = process_drop_root(settings);
     if (failed == 0)
         failed = process_daemonize(settings);
+    if (failed == 0 && !create_auth(&m->server))
+        failed = EXIT_BAD_VALUE;
     if (failed == 0)
         process_lock_memory(settings);
+    return failed;
+}
+
+/* --check-config and --check-auth: everything is read, nothing is served. */
+static int check(struct master *m)
+{
+    int failed = create_tls(m);
+    if (failed == 0 && !create_auth(&m->server))
+        failed = EXIT_BAD_VALUE;
+    if (failed == 0 && m->settings.checks_auth_of != NULL && m->server.auth == NULL)
+        failed = fail(EXIT_BAD_USAGE, "--check-auth: no login is configured: add -S, -Y or --tenants");
+    if (failed == 0 && m->settings.checks_auth_of != NULL)
+        explain_auth(&m->server, m->settings.checks_auth_of);
+    else if (failed == 0)
+        printf("keepd: options and files are fine\n");
+    stop(m);
     return failed;
 }
 
@@ -374,7 +394,8 @@ int main(int argc, char **argv)
         atomic_store(&m->server.is_crawler_on, true);
         m->wall_at_start = time(NULL);
         clock_gettime(CLOCK_MONOTONIC, &m->monotonic_at_start);
-        code = serve(m);
+        bool is_check = m->settings.checks_config || m->settings.checks_auth_of != NULL;
+        code = is_check ? check(m) : serve(m);
     }
     settings_fini(&m->settings);
     return code;

@@ -23,7 +23,7 @@ struct prefixes {
     pthread_mutex_t lock; /* covers what follows */
     size_t n_prefixes;
     size_t n_name_bytes;
-    struct prefix *buckets[BUCKETS];
+    struct prefix **buckets; /* NULL until the first prefix: most tenants never count */
 };
 
 struct prefixes *prefixes_create(char delimiter, bool is_on)
@@ -40,7 +40,7 @@ struct prefixes *prefixes_create(char delimiter, bool is_on)
 
 static void drop_all(struct prefixes *p)
 {
-    for (size_t i = 0; i < BUCKETS; i++) {
+    for (size_t i = 0; p->buckets != NULL && i < BUCKETS; i++) {
         while (p->buckets[i] != NULL) {
             struct prefix *gone = p->buckets[i];
             p->buckets[i] = gone->next;
@@ -58,6 +58,7 @@ void prefixes_destroy(struct prefixes **prefixes)
         return;
     *prefixes = NULL;
     drop_all(p);
+    free(p->buckets);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -82,6 +83,10 @@ void prefixes_reset(struct prefixes *prefixes)
 /* The entry of a name, made when it is new; NULL beyond the bound or without memory. */
 static struct prefix *entry_of(struct prefixes *p, struct slice name)
 {
+    if (p->buckets == NULL)
+        p->buckets = calloc(BUCKETS, sizeof *p->buckets);
+    if (p->buckets == NULL)
+        return NULL;
     struct prefix **at = &p->buckets[hash_bytes(&p->hash_key, name, 0) % BUCKETS];
     for (struct prefix *e = *at; e != NULL; e = e->next) {
         if (slice_equal(slice_of(e->name, e->n), name))
@@ -160,8 +165,9 @@ char *prefixes_dump(struct prefixes *prefixes, size_t *n_out)
 {
     pthread_mutex_lock(&prefixes->lock);
     size_t room = prefixes->n_name_bytes + prefixes->n_prefixes * 128 + 8, n = 0;
+    bool has_any = prefixes->buckets != NULL;
     char *text = malloc(room);
-    for (size_t i = 0; text != NULL && i < BUCKETS; i++) {
+    for (size_t i = 0; text != NULL && has_any && i < BUCKETS; i++) {
         for (const struct prefix *e = prefixes->buckets[i]; e != NULL; e = e->next)
             n += render(e, text + n, room - n);
     }

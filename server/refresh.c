@@ -1,12 +1,15 @@
 #include "server/refresh.h"
 
+#include "auth/auth.h"
 #include "server/command.h"
 #include "server/jobs.h"
 #include "server/log.h"
 #include "server/steps.h"
+#include "server/tenants.h"
 #include "tls/tls.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 static bool refresh_tls(struct server *server, struct tls_report *report)
 {
@@ -19,12 +22,35 @@ static bool refresh_tls(struct server *server, struct tls_report *report)
     return is_new;
 }
 
+/* Users and tenants; a bad file changes nothing. */
+static void refresh_auth(struct server *server)
+{
+    struct auth_error error;
+    struct timespec mono;
+    clock_gettime(CLOCK_MONOTONIC, &mono);
+    struct auth_now now = {.wall_s = server_now(server),
+                           .mono_ms = (uint64_t)mono.tv_sec * 1000 +
+                                      (uint64_t)mono.tv_nsec / 1000000};
+    if (auth_reload(server->auth, now, &error) != AUTH_OK) {
+        log_event(server->log, LOG_LEVEL_ERROR, "users_not_reloaded",
+                  LOG_STR("reason", error.text), LOG_END);
+        return;
+    }
+    if (!tenants_sync(server->tenants, server->auth))
+        log_event(server->log, LOG_LEVEL_ERROR, "tenants_not_made",
+                  LOG_STR("reason", "out of memory"), LOG_END);
+    if (server->tls != NULL)
+        tls_set_policy(server->tls, auth_generation(server->auth));
+}
+
 void refresh_all(struct server *server)
 {
     struct tls_report report;
     log_reopen(server->log);
     if (server->tls != NULL)
         (void)refresh_tls(server, &report);
+    if (server->auth != NULL)
+        refresh_auth(server);
 }
 
 /* ---- refresh_certs: files are read on a job thread, the answer waits for it ---- */

@@ -13,8 +13,8 @@
 struct listener_set;
 struct log;
 struct jobs;
-struct prefixes;
-struct tenant;
+struct auth;
+struct tenants;
 struct tls;
 struct worker;
 
@@ -22,8 +22,8 @@ struct server {
     struct settings *settings; /* constant after start; what changes live is atomic below */
     struct cache *cache;
     struct log *log;
-    struct prefixes *prefixes; /* stats detail */
-    struct tenant *default_tenant;
+    struct tenants *tenants;
+    struct auth *auth; /* NULL when no login is configured */
     struct tls *tls;   /* NULL without -Z */
     struct jobs *jobs; /* NULL without -Z */
     struct listener_set *listeners;

@@ -1,6 +1,7 @@
 #include "server/steps.h"
 
 #include "server/execute.h"
+#include "server/login.h"
 #include "server/stream.h"
 #include "server/upload.h"
 
@@ -173,6 +174,7 @@ enum step step_handshake(struct conn *conn)
         conn_enter(conn, CONN_HANDSHAKE);
     switch (conn->transport->handshake(conn)) {
     case IO_DONE:
+        login_by_transport(conn);
         conn_enter(conn, CONN_HEAD);
         return STEP_AGAIN;
     case IO_WANT_READ:

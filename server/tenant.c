@@ -1,10 +1,14 @@
 #include "server/tenant.h"
 
+#include "server/prefixes.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#define SECOND_NS 1000000000ll
+
 struct tenant *tenant_create(unsigned id, const char *name, struct cache_tenant *cache,
-                             unsigned n_workers)
+                             unsigned n_workers, char prefix_delimiter, bool is_detail_on)
 {
     struct tenant *t = calloc(1, sizeof *t + n_workers * sizeof t->counters[0]);
     if (t == NULL)
@@ -12,8 +16,10 @@ struct tenant *tenant_create(unsigned id, const char *name, struct cache_tenant 
     t->id = id;
     t->cache = cache;
     t->n_workers = n_workers;
+    pthread_mutex_init(&t->reset_lock, NULL);
     t->name = strdup(name);
-    if (t->name == NULL)
+    t->prefixes = prefixes_create(prefix_delimiter, is_detail_on);
+    if (t->name == NULL || t->prefixes == NULL)
         tenant_destroy(&t);
     return t;
 }
@@ -26,6 +32,8 @@ void tenant_destroy(struct tenant **tenant)
     *tenant = NULL;
     for (unsigned i = 0; i < t->n_workers; i++)
         free(atomic_load(&t->counters[i]));
+    prefixes_destroy(&t->prefixes);
+    pthread_mutex_destroy(&t->reset_lock);
     free(t->name);
     free(t);
 }
@@ -58,13 +66,73 @@ static void read_sum(struct tenant *tenant, struct tenant_totals *out)
 
 void tenant_totals_read(struct tenant *tenant, struct tenant_totals *out)
 {
+    pthread_mutex_lock(&tenant->reset_lock);
     read_sum(tenant, out);
 #define TENANT_COUNTER(name, help) out->name -= tenant->reset.name;
 #include "server/counters.def"
 #undef TENANT_COUNTER
+    pthread_mutex_unlock(&tenant->reset_lock);
 }
 
 void tenant_totals_reset(struct tenant *tenant)
 {
+    pthread_mutex_lock(&tenant->reset_lock);
     read_sum(tenant, &tenant->reset);
+    pthread_mutex_unlock(&tenant->reset_lock);
+}
+
+/* ---- limits: each is a time up to which the traffic is paid for. It runs ahead of now while more
+ * comes than is allowed, and may lie one second behind it: that second is the burst. ---- */
+
+void tenant_limit(struct tenant *tenant, uint64_t connections, uint64_t ops, uint64_t bytes)
+{
+    atomic_store(&tenant->max_connections, connections);
+    atomic_store(&tenant->max_ops, ops);
+    atomic_store(&tenant->max_bytes, bytes);
+}
+
+bool tenant_enter(struct tenant *tenant)
+{
+    uint64_t max = atomic_load(&tenant->max_connections);
+    if (atomic_fetch_add(&tenant->n_connections, 1) < max || max == 0)
+        return true;
+    tenant_leave(tenant);
+    return false;
+}
+
+void tenant_leave(struct tenant *tenant)
+{
+    atomic_fetch_sub(&tenant->n_connections, 1);
+}
+
+static unsigned debt_ms(const _Atomic int64_t *paid_until, int64_t now_ns)
+{
+    int64_t ahead = atomic_load_explicit((_Atomic int64_t *)paid_until, memory_order_relaxed) -
+                    now_ns;
+    return ahead > 0 ? (unsigned)(ahead / 1000000) + 1 : 0;
+}
+
+unsigned tenant_debt_ms(const struct tenant *tenant, int64_t now_ns)
+{
+    unsigned ops = debt_ms(&tenant->ops_paid_until, now_ns);
+    unsigned bytes = debt_ms(&tenant->bytes_paid_until, now_ns);
+    return ops > bytes ? ops : bytes;
+}
+
+static void charge(_Atomic int64_t *paid_until, uint64_t n, uint64_t max, int64_t now_ns)
+{
+    if (max == 0)
+        return;
+    int64_t price = (int64_t)((double)n / (double)max * (double)SECOND_NS);
+    int64_t old = atomic_load_explicit(paid_until, memory_order_relaxed), new;
+    do {
+        int64_t from = old < now_ns - SECOND_NS ? now_ns - SECOND_NS : old;
+        new = from + price;
+    } while (!atomic_compare_exchange_weak(paid_until, &old, new));
+}
+
+void tenant_charge(struct tenant *tenant, uint64_t n_ops, uint64_t n_bytes, int64_t now_ns)
+{
+    charge(&tenant->ops_paid_until, n_ops, atomic_load(&tenant->max_ops), now_ns);
+    charge(&tenant->bytes_paid_until, n_bytes, atomic_load(&tenant->max_bytes), now_ns);
 }

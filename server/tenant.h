@@ -1,6 +1,6 @@
-/* tenant.h - a tenant as the server sees it: its cache and its counters.
- * Owns: the counter sets, made when a worker first serves the tenant.
- * Thread: made and listed by the master; a worker touches only its own counter set.
+/* tenant.h - a tenant as the server sees it: its cache, its counters, its limits on traffic.
+ * Owns: the counter sets, made when a worker first serves the tenant; the prefixes of its keys.
+ * Thread: any; a worker adds only to its own counter set, limits are atomic.
  * Never: decides who may enter; that is auth's. */
 #ifndef SERVER_TENANT_H
 #define SERVER_TENANT_H
@@ -9,20 +9,35 @@
 #include "cache/cache.h"
 #include "server/counters.h"
 
-#define TENANT_DEFAULT "default"
+#include <pthread.h>
+
+#define TENANT_DEFAULT  "default"
+#define TENANT_DELAY_MS 200 /* the longest a connection is held back; beyond it requests are refused */
+
+struct prefixes;
 
 struct tenant {
     unsigned id;
     char *name;
     struct cache_tenant *cache;
+    struct prefixes *prefixes;
     unsigned n_workers;
-    struct tenant_totals reset; /* what `stats reset` subtracts; owned by tenants' lock */
+    atomic_uint n_connections;
+    _Atomic uint64_t max_connections; /* 0 = no limit; so the next two */
+    _Atomic uint64_t max_ops;         /* per second */
+    _Atomic uint64_t max_bytes;       /* per second, both directions */
+    _Atomic uint64_t n_refused;       /* requests refused over the limits */
+    _Atomic int64_t ops_paid_until;   /* ns: when the traffic so far is paid for */
+    _Atomic int64_t bytes_paid_until;
+    pthread_mutex_t reset_lock; /* covers reset */
+    struct tenant_totals reset; /* what `stats reset` subtracts */
     _Atomic(struct tenant_counters *) counters[]; /* by worker */
 };
 
 /* NULL when memory is short. The cache tenant is borrowed. */
 MUST_USE struct tenant *tenant_create(unsigned id, const char *name, struct cache_tenant *cache,
-                                      unsigned n_workers);
+                                      unsigned n_workers, char prefix_delimiter,
+                                      bool is_detail_on);
 void tenant_destroy(struct tenant **tenant);
 
 /* The set that this worker adds to; made at the first call. NULL when memory is short. */
@@ -31,5 +46,27 @@ MUST_USE struct tenant_counters *tenant_counters_of(struct tenant *tenant, unsig
 /* Sums of all workers since start or the last reset. */
 void tenant_totals_read(struct tenant *tenant, struct tenant_totals *out);
 void tenant_totals_reset(struct tenant *tenant);
+
+/* ---- limits ---- */
+
+void tenant_limit(struct tenant *tenant, uint64_t connections, uint64_t ops, uint64_t bytes);
+
+/* A connection logs in to the tenant, or leaves it. False: it is full. */
+MUST_USE bool tenant_enter(struct tenant *tenant);
+void tenant_leave(struct tenant *tenant);
+
+static inline bool tenant_is_limited(const struct tenant *tenant)
+{
+    struct tenant *t = (struct tenant *)tenant;
+    return atomic_load_explicit(&t->max_ops, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&t->max_bytes, memory_order_relaxed) != 0;
+}
+
+/* Milliseconds until the traffic so far is within the limits again; 0 = it is. now_ns is
+ * monotonic. */
+unsigned tenant_debt_ms(const struct tenant *tenant, int64_t now_ns);
+
+/* Books traffic that was served. A second's worth may come at once. */
+void tenant_charge(struct tenant *tenant, uint64_t n_ops, uint64_t n_bytes, int64_t now_ns);
 
 #endif

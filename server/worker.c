@@ -75,8 +75,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     worker_online(worker);
     uint32_t now = server_now(worker->server);
-    for (struct conn *conn = worker->conns; conn != NULL; conn = conn->next)
-        conn_check_timer(conn, now);
+    for (struct conn *conn = worker->conns; conn != NULL; conn = conn->next) {
+        if (worker->server->auth != NULL && state_now(conn) != CONN_CLOSING)
+            conn_check_login(conn);
+        if (state_now(conn) != CONN_CLOSING)
+            conn_check_timer(conn, now);
+    }
     if (worker->out.capacity > OUTPUT_KEPT)
         output_fini(&worker->out);
 }
