@@ -1,6 +1,7 @@
 #include "server/command.h"
 
 #include "base/number.h"
+#include "server/log.h"
 #include "server/stream.h"
 
 #include <stdlib.h>
@@ -63,7 +64,9 @@ enum execute_result command_verbosity(const struct command *c)
     uint64_t level;
     if (!number_parse_u64(request_arg(c->request, 0), UINT32_MAX, &level))
         return say_status(c, STATUS_BAD_FORMAT);
-    atomic_store(&server_of(c)->verbosity, level > 2 ? 2 : (int)level);
+    level = level > 2 ? 2 : level;
+    atomic_store(&server_of(c)->verbosity, (int)level);
+    log_set_verbosity(server_of(c)->log, level);
     return say_status(c, STATUS_OK);
 }
 

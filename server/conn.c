@@ -7,6 +7,7 @@
 #include "server/steps.h"
 #include "server/stream.h"
 #include "server/tenant.h"
+#include "server/trace.h"
 #include "server/transport_tls.h"
 #include "server/upload.h"
 
@@ -129,6 +130,8 @@ bool conn_create(struct worker *worker, int fd, const struct listener *listener,
     atomic_fetch_add(&server->n_structures, 1);
     counter_add(&worker->counters->total_connections, 1);
     link_conn(conn);
+    if (trace_is_on(conn))
+        trace_opened(conn);
     return true;
 }
 
@@ -194,6 +197,8 @@ void conn_free(struct conn *conn)
 {
     struct worker *worker = conn->worker;
     struct server *server = worker->server;
+    if (trace_is_on(conn))
+        trace_closed(conn);
     unlink_conn(conn);
     upload_state_abort(conn);
     stream_end(conn);

@@ -13,8 +13,8 @@ struct log;
 enum log_level {
     LOG_LEVEL_ERROR,
     LOG_LEVEL_WARNING, /* and everything about logins: always written */
-    LOG_LEVEL_NOTICE,  /* -v: what happens to the process and to connections */
-    LOG_LEVEL_DEBUG,   /* -vv: commands */
+    LOG_LEVEL_NOTICE,  /* -v: what happens to the process */
+    LOG_LEVEL_DEBUG,   /* -vv: connections and requests */
     LOG_LEVEL_TRACE,   /* -vvv: inner states */
 };
 
