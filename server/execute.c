@@ -1,11 +1,8 @@
 #include "server/execute.h"
 
 #include "server/command.h"
-<<<<<<< Updated upstream
 #include "server/login.h"
-=======
 #include "server/trace.h"
->>>>>>> Stashed changes
 #include "server/upload.h"
 
 static command_function *const commands[N_VERBS] = {
@@ -104,7 +101,8 @@ static enum execute_result finish(struct conn *conn, const struct request *reque
 
 enum execute_result execute(struct conn *conn, struct request *request, uint64_t hash)
 {
-<<<<<<< Updated upstream
+    if (trace_is_on(conn))
+        trace_request(conn, request);
     if (UNLIKELY(!(conn->session.allowed >> verb_class(request->verb) & 1) ||
                  (request->verb == VERB_BAD && login_is_due(conn)))) {
         bool is_allowed;
@@ -112,10 +110,6 @@ enum execute_result execute(struct conn *conn, struct request *request, uint64_t
         if (!is_allowed)
             return finish(conn, request, result);
     }
-=======
-    if (trace_is_on(conn))
-        trace_request(conn, request);
->>>>>>> Stashed changes
     if (UNLIKELY(request->verb == VERB_BAD))
         return refuse(conn, request);
     command_function *function = commands[request->verb];
