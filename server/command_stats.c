@@ -1,11 +1,15 @@
 #include "server/command.h"
 
+#include "auth/auth.h"
 #include "base/number.h"
 #include "server/listener.h"
+#include "server/login.h"
 #include "server/prefixes.h"
 #include "server/sight.h"
+#include "server/stat_list.h"
 #include "server/stream.h"
-#include "server/tenant.h"
+#include "server/tenants.h"
+#include "tls/tls.h"
 
 #include "config.h"
 
@@ -14,45 +18,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-/* A list of statistics being answered; is_ok turns false when memory is short. */
-struct list {
-    const struct command *c;
-    bool is_ok;
-};
-
-static void put(struct list *list, const char *name, struct slice value)
-{
-    if (list->is_ok)
-        list->is_ok = answer_stat(list->c->conn, list->c->request, slice_str(name), value);
-}
-
-static void put_u64(struct list *list, const char *name, uint64_t value)
-{
-    uint8_t text[NUMBER_U64_MAX_DIGITS];
-    put(list, name, slice_of(text, number_render_u64(text, value)));
-}
-
-static void put_text(struct list *list, const char *name, const char *value)
-{
-    put(list, name, slice_str(value));
-}
-
-/* seconds.microseconds: monitoring tools insist on the six digits. */
-static void put_time(struct list *list, const char *name, struct timeval value)
-{
-    char text[48];
-    int n = snprintf(text, sizeof text, "%lld.%06ld", (long long)value.tv_sec,
-                     (long)value.tv_usec);
-    put(list, name, slice_of(text, (size_t)n));
-}
-
-static enum execute_result end(struct list *list)
-{
-    if (list->is_ok)
-        list->is_ok = answer_stat_end(list->c->conn, list->c->request);
-    return command_end(list->is_ok);
-}
 
 /* ---- stats ---- */
 
@@ -64,9 +29,52 @@ struct facts {
     struct tenant_totals tenant;
     struct worker_totals worker;
     struct cache_stats cache;
+    struct tls_counters tls;
+    struct tls_info certificate;
     struct sight_buffers buffers;
     uint32_t now;
 };
+
+static void add_tenant(void *arg, struct tenant *tenant)
+{
+    struct tenant_totals *sum = arg, one;
+    tenant_totals_read(tenant, &one);
+#define TENANT_COUNTER(name, help) sum->name += one.name;
+#include "server/counters.def"
+#undef TENANT_COUNTER
+}
+
+/* An operator sees the whole server, everybody else the own tenant. */
+static void read_totals(const struct command *c, struct tenant_totals *tenant,
+                        struct cache_stats *cache)
+{
+    struct server *server = c->conn->worker->server;
+    if (server->auth != NULL && login_is_operator(c->conn)) {
+        memset(tenant, 0, sizeof *tenant);
+        tenants_each(server->tenants, add_tenant, tenant);
+        cache_stats_read(server->cache, NULL, cache);
+        return;
+    }
+    tenant_totals_read(c->conn->session.tenant, tenant);
+    cache_stats_read(server->cache, c->conn->session.cache, cache);
+}
+
+/* Logins are counted where they are decided: in auth. */
+static void read_logins(const struct command *c, struct tenant_totals *out)
+{
+    const struct server *server = c->conn->worker->server;
+    uint64_t logins = 0, failures = 0;
+    if (server->auth != NULL && login_is_operator(c->conn)) {
+        struct auth_counters n;
+        auth_counters_read(server->auth, &n);
+        logins = n.logins;
+        failures = n.failures;
+    } else if (server->auth != NULL) {
+        auth_tenant_counts(server->auth, c->conn->session.tenant->id, &logins, &failures);
+    }
+    out->auth_cmds = logins + failures;
+    out->auth_errors = failures;
+}
 
 static void gather(const struct command *c, struct facts *facts)
 {
@@ -75,36 +83,55 @@ static void gather(const struct command *c, struct facts *facts)
     facts->settings = server->settings;
     facts->now = c->now;
     getrusage(RUSAGE_SELF, &facts->usage);
-    tenant_totals_read(c->conn->session.tenant, &facts->tenant);
+    read_totals(c, &facts->tenant, &facts->cache);
+    read_logins(c, &facts->tenant);
+    if (server->tls != NULL) {
+        tls_counters(server->tls, &facts->tls);
+        tls_info(server->tls, c->now, &facts->certificate);
+    }
     sight_worker_totals(server, &facts->worker);
     sight_buffers(server, &facts->buffers);
-    cache_stats_read(server->cache, c->conn->session.cache, &facts->cache);
 }
 
 static enum execute_result stats_general(const struct command *c)
 {
     struct facts f;
-    struct list list = {c, true};
+    struct stat_list list = {c, true};
     gather(c, &f);
-#define STAT_U64(name, value)  put_u64(&list, name, (uint64_t)(value));
-#define STAT_TEXT(name, value) put_text(&list, name, value);
-#define STAT_TIME(name, value) put_time(&list, name, value);
+#define STAT_U64(name, value)  stat_u64(&list, name, (uint64_t)(value));
+#define STAT_TEXT(name, value) stat_text(&list, name, value);
+#define STAT_TIME(name, value) stat_time(&list, name, value);
 #define STAT_IF(condition, name, value)                                                            \
     if (condition)                                                                                 \
-        put_u64(&list, name, (uint64_t)(value));
+        stat_u64(&list, name, (uint64_t)(value));
 #include "server/stats.def"
 #undef STAT_U64
 #undef STAT_TEXT
 #undef STAT_TIME
 #undef STAT_IF
-    return end(&list);
+    return stat_list_end(&list);
 }
 
 /* ---- settings ---- */
 
+/* A tenant need not know the server's files and addresses. */
+static bool is_private(struct slice name)
+{
+    static const char *const prefixes[] = {"ssl_", "auth_enabled_ascii", "inter", "domain_socket",
+                                           "memory_file"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        size_t n = strlen(prefixes[i]);
+        if (name.n >= n && memcmp(name.p, prefixes[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void visit_setting(void *arg, struct slice name, struct slice value)
 {
-    struct list *list = arg;
+    struct stat_list *list = arg;
+    if (is_private(name) && !login_is_operator(list->c->conn))
+        return;
     if (list->is_ok)
         list->is_ok = answer_stat(list->c->conn, list->c->request, name, value);
 }
@@ -113,27 +140,27 @@ static enum execute_result stats_settings(const struct command *c)
 {
     struct server *server = c->conn->worker->server;
     struct settings copy = *server->settings;
-    struct list list = {c, true};
+    struct stat_list list = {c, true};
     copy.max_bytes = atomic_load(&server->memory_limit);
     copy.verbosity = (uint64_t)atomic_load(&server->verbosity);
     copy.is_detail_enabled = prefixes_are_on(c->conn->session.tenant->prefixes);
     settings_walk(&copy, visit_setting, &list);
-    return end(&list);
+    return stat_list_end(&list);
 }
 
 /* ---- items and slabs: the size groups under the names of slab classes ---- */
 
-static void put_class(struct list *list, const char *format, unsigned id, const char *name,
+static void put_class(struct stat_list *list, const char *format, unsigned id, const char *name,
                       uint64_t value)
 {
     char full[64];
     snprintf(full, sizeof full, format, id, name);
-    put_u64(list, full, value);
+    stat_u64(list, full, value);
 }
 
 static enum execute_result stats_items(const struct command *c)
 {
-    struct list list = {c, true};
+    struct stat_list list = {c, true};
     for (unsigned id = 1; id <= CACHE_N_CLASSES; id++) {
         struct cache_class_stats s;
         cache_class_stats_read(c->conn->worker->server->cache, c->conn->session.cache, id, c->now,
@@ -145,12 +172,12 @@ static enum execute_result stats_items(const struct command *c)
 #include "server/class_stats.def"
 #undef ITEMS_STATS
     }
-    return end(&list);
+    return stat_list_end(&list);
 }
 
 static enum execute_result stats_slabs(const struct command *c)
 {
-    struct list list = {c, true};
+    struct stat_list list = {c, true};
     uint64_t n_active = 0, n_bytes = 0;
     for (unsigned id = 1; id <= CACHE_N_CLASSES; id++) {
         struct cache_class_stats s;
@@ -166,9 +193,9 @@ static enum execute_result stats_slabs(const struct command *c)
 #include "server/class_stats.def"
 #undef SLABS_STATS
     }
-    put_u64(&list, "active_slabs", n_active);
-    put_u64(&list, "total_malloced", n_bytes);
-    return end(&list);
+    stat_u64(&list, "active_slabs", n_active);
+    stat_u64(&list, "total_malloced", n_bytes);
+    return stat_list_end(&list);
 }
 #undef CLASS_STAT
 
@@ -188,11 +215,11 @@ static void count_size(void *arg, struct slice key, const struct cache_item *ite
 /* Counts by walking a bounded part of the index, so that the worker is not held up. */
 static enum execute_result stats_sizes(const struct command *c)
 {
-    struct list list = {c, true};
+    struct stat_list list = {c, true};
     struct cache_cursor cursor = {0};
     if (!c->conn->worker->server->settings->tracks_sizes) {
-        put_text(&list, "sizes_status", "disabled");
-        return end(&list);
+        stat_text(&list, "sizes_status", "disabled");
+        return stat_list_end(&list);
     }
     uint32_t *counts = calloc(SIZE_STEPS, sizeof *counts);
     if (counts == NULL)
@@ -207,24 +234,25 @@ static enum execute_result stats_sizes(const struct command *c)
         if (counts[i] == 0)
             continue;
         snprintf(name, sizeof name, "%zu", i * SIZE_STEP);
-        put_u64(&list, name, counts[i]);
+        stat_u64(&list, name, counts[i]);
     }
     free(counts);
-    return end(&list);
+    return stat_list_end(&list);
 }
 
 /* ---- conns ---- */
 
 static void visit_conn(void *arg, const char *name, const char *value)
 {
-    put_text(arg, name, value);
+    stat_text(arg, name, value);
 }
 
 static enum execute_result stats_conns(const struct command *c)
 {
-    struct list list = {c, true};
-    sight_conns(c->conn->worker->server, c->now, visit_conn, &list);
-    return end(&list);
+    struct stat_list list = {c, true};
+    const struct tenant *tenant = login_is_operator(c->conn) ? NULL : c->conn->session.tenant;
+    sight_conns(c->conn->worker->server, tenant, c->now, visit_conn, &list);
+    return stat_list_end(&list);
 }
 
 /* ---- detail, reset, cachedump ---- */
@@ -317,7 +345,9 @@ static const struct stats_row rows[] = {
     {"slabs", stats_slabs, false},         {"sizes", stats_sizes, false},
     {"conns", stats_conns, false},         {"detail", stats_detail, false},
     {"reset", stats_reset, false},         {"cachedump", stats_cachedump, true},
-    {"extstore", stats_nothing, false},
+    {"extstore", stats_nothing, false},    {"tenants", command_stats_tenants, false},
+    {"auth", command_stats_auth, false},   {"denials", command_stats_denials, false},
+    {"authlog", command_stats_authlog, false}, {"tls", command_stats_tls, false},
 };
 
 enum execute_result command_stats(const struct command *c)

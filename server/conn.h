@@ -58,6 +58,7 @@ struct conn {
     const struct transport *transport;
     void *transport_state;
     struct session session;
+    _Atomic(const struct tenant *) shown_tenant; /* session.tenant, for `stats conns` */
     struct login *login;            /* NULL until the first login message */
     uint64_t auth_generation;       /* of the users when the rights were looked up */
     struct event *timer;            /* of conn_sleep; NULL until needed */

@@ -152,6 +152,7 @@ static bool bind_tenant(struct conn *conn, struct tenant *tenant)
     if (counters == NULL)
         return false;
     conn->session.tenant = tenant;
+    atomic_store_explicit(&conn->shown_tenant, tenant, memory_order_relaxed);
     conn->session.cache = tenant->cache;
     conn->session.counters = counters;
     return true;
@@ -308,7 +309,6 @@ static enum step collect(struct conn *conn)
         return answer_login(conn);
     login->status = STATUS_AUTH_FAILURE;
     login->data = slice_of(NULL, 0);
-    counter_add(&conn->session.counters->auth_errors, 1);
     if (outcome.delay_ms == 0)
         return answer_login(conn);
     return conn_sleep(conn, outcome.delay_ms, answer_login) ? STEP_WAIT : STEP_CLOSE;
@@ -377,7 +377,6 @@ enum execute_result login_sasl(struct conn *conn, const struct request *request)
     secret_destroy(&data);
     if (result == AUTH_OK)
         return wait_for_check(conn);
-    counter_add(&conn->session.counters->auth_errors, 1);
     return fail_now(conn, request, STATUS_AUTH_FAILURE);
 }
 
@@ -427,8 +426,7 @@ static enum execute_result refuse_stranger(struct conn *conn, struct request *re
     return fail_now(conn, request, STATUS_UNAUTHENTICATED);
 }
 
-/* The refusals that old client libraries survive. */
-static enum status status_denied(const struct request *request)
+enum status login_status_denied(const struct request *request)
 {
     switch (verb_class(request->verb)) {
     case CLASS_READ:
@@ -464,7 +462,7 @@ enum execute_result login_refuse(struct conn *conn, struct request *request, boo
         auth_note_denial(auth, session, class, request->key, now_of(conn));
         if (request->verb == VERB_STATS)
             return answer_stat_end(conn, request) ? EXECUTE_NEXT : EXECUTE_CLOSE;
-        return fail_now(conn, request, status_denied(request));
+        return fail_now(conn, request, login_status_denied(request));
     case AUTH_WAIT: /* bytes behind a pending login are not parsed */
     case AUTH_NEED_LOGIN:
         break;

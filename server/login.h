@@ -25,6 +25,9 @@ MUST_USE enum execute_result login_sasl(struct conn *conn, const struct request 
 MUST_USE enum execute_result login_refuse(struct conn *conn, struct request *request,
                                           bool *is_allowed_out);
 
+/* The refusal that old client libraries survive, for a request that may not be done. */
+enum status login_status_denied(const struct request *request);
+
 /* The identity of the session, NULL when there is none. */
 struct auth_identity *login_identity(const struct conn *conn);
 

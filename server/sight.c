@@ -41,18 +41,24 @@ static void tell_conn(const struct conn *conn, uint32_t now, sight_visit *visit,
     tell(conn->fd, "secs_since_last_cmd", text, visit, arg);
 }
 
-void sight_conns(struct server *server, uint32_t now, sight_visit *visit, void *arg)
+void sight_conns(struct server *server, const struct tenant *tenant, uint32_t now,
+                 sight_visit *visit, void *arg)
 {
     const struct listener *listener;
-    for (size_t i = 0; (listener = listener_at(server->listeners, i)) != NULL; i++) {
+    for (size_t i = 0; tenant == NULL && (listener = listener_at(server->listeners, i)) != NULL;
+         i++) {
         tell(listener_fd(listener), "addr", listener_name(listener), visit, arg);
         tell(listener_fd(listener), "state", "conn_listening", visit, arg);
     }
     for (unsigned i = 0; i < server->n_workers; i++) {
         struct worker *worker = server->workers[i];
         pthread_mutex_lock(&worker->conns_lock);
-        for (const struct conn *conn = worker->conns; conn != NULL; conn = conn->next)
-            tell_conn(conn, now, visit, arg);
+        for (const struct conn *conn = worker->conns; conn != NULL; conn = conn->next) {
+            const struct tenant *its = atomic_load_explicit(&((struct conn *)conn)->shown_tenant,
+                                                            memory_order_relaxed);
+            if (tenant == NULL || its == tenant)
+                tell_conn(conn, now, visit, arg);
+        }
         pthread_mutex_unlock(&worker->conns_lock);
     }
 }

@@ -18,7 +18,10 @@ void sight_buffers(struct server *server, struct sight_buffers *out);
 
 typedef void sight_visit(void *arg, const char *name, const char *value);
 
-/* The lines of `stats conns`, listeners first. */
-void sight_conns(struct server *server, uint32_t now, sight_visit *visit, void *arg);
+struct tenant;
+
+/* The lines of `stats conns`: the connections of one tenant, or (NULL) listeners and all. */
+void sight_conns(struct server *server, const struct tenant *tenant, uint32_t now,
+                 sight_visit *visit, void *arg);
 
 #endif

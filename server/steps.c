@@ -3,9 +3,11 @@
 #include "server/execute.h"
 #include "server/login.h"
 #include "server/stream.h"
+#include "server/tenant.h"
 #include "server/upload.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #define INPUT_SPARE 2048 /* a read into the connection's own buffer has at least this much room */
 #define INPUT_MAX   (MULTIGET_LINE_MAX + (64u << 10))
@@ -81,6 +83,40 @@ static void rewind_to(struct conn *conn, struct input *in, const struct batch_en
     conn->parser = entry->before;
 }
 
+/* Traffic of a tenant with limits: what was served is booked; who is over its limits waits a while
+ * before the next read, and beyond that its requests are refused as old clients survive it. */
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static unsigned count_ops(const struct batch_entry *entries, size_t n)
+{
+    unsigned n_ops = 0;
+    for (size_t i = 0; i < n; i++)
+        n_ops += entries[i].request.key.n > 0;
+    return n_ops;
+}
+
+static enum step step_paused(struct conn *conn)
+{
+    conn->is_job_done = false;
+    conn_enter(conn, CONN_HEAD);
+    return STEP_AGAIN;
+}
+
+/* Milliseconds that the connection is to be held back for; 0 for most tenants, without a look at
+ * the clock. */
+static unsigned pause_due(const struct conn *conn)
+{
+    if (LIKELY(!tenant_is_limited(conn->session.tenant)))
+        return 0;
+    unsigned ms = tenant_debt_ms(conn->session.tenant, monotonic_ns());
+    return ms < TENANT_DELAY_MS ? ms : TENANT_DELAY_MS;
+}
+
 enum progress {
     PROGRESS_MORE,  /* the input holds no further whole request */
     PROGRESS_BATCH, /* the batch is done, there may be another */
@@ -90,11 +126,28 @@ enum progress {
     PROGRESS_CLOSE, /* write, then close */
 };
 
+/* A tenant whose debt is more than a pause can cover has its requests refused. */
+static void charge_batch(struct conn *conn, struct batch_entry *entries, size_t n,
+                         const struct input *in)
+{
+    struct tenant *tenant = conn->session.tenant;
+    int64_t now = monotonic_ns();
+    bool is_over = tenant_debt_ms(tenant, now) > TENANT_DELAY_MS;
+    for (size_t i = 0; i < n && is_over; i++)
+        execute_mark_refused(&entries[i].request);
+    if (is_over)
+        atomic_fetch_add(&tenant->n_refused, n);
+    else if (n > 0)
+        tenant_charge(tenant, count_ops(entries, n), in->at - entries[0].start, now);
+}
+
 static enum progress execute_batch(struct conn *conn, struct input *in)
 {
     enum parse_result result;
     size_t n = batch_parse(conn, in, &result);
     struct batch_entry *entries = conn->worker->batch;
+    if (UNLIKELY(tenant_is_limited(conn->session.tenant)))
+        charge_batch(conn, entries, n, in);
     for (size_t i = 0; i < n; i++) {
         if (output_is_full(&conn->worker->out)) {
             rewind_to(conn, in, &entries[i]);
@@ -152,6 +205,17 @@ static enum step flush_then_close(struct conn *conn)
     default:
         return STEP_CLOSE;
     }
+}
+
+static enum step flush_then_pause(struct conn *conn)
+{
+    enum step step = flush_then(conn, CONN_HEAD, STEP_AGAIN);
+    if (step != STEP_AGAIN)
+        return step;
+    unsigned ms = pause_due(conn);
+    if (ms == 0)
+        return STEP_WAIT;
+    return conn_sleep(conn, ms, step_paused) ? STEP_WAIT : STEP_CLOSE;
 }
 
 static enum step yield(struct conn *conn)
@@ -220,6 +284,8 @@ enum step step_head(struct conn *conn)
             continue;
         case PROGRESS_MORE:
             conn->wants_bytes = true;
+            if (UNLIKELY(pause_due(conn) > 0))
+                return flush_then_pause(conn);
             if (conn->worker->is_draining && !is_full)
                 return flush_then_close(conn);
             return flush_then(conn, CONN_HEAD, is_full ? STEP_AGAIN : STEP_WAIT);
