@@ -54,18 +54,25 @@ static struct cpu_time ticks_of(pid_t pid)
     const char *rest = strrchr(text, ')');
     if (rest != NULL &&
         sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64,
-               &ticks.user_ns, &ticks.system_ns) != 2)
+               &ticks.user_ticks, &ticks.system_ticks) != 2)
         ticks = (struct cpu_time){0};
     return ticks;
 }
 
 struct cpu_time cpu_time_of(pid_t pid)
 {
-    struct cpu_time ticks = ticks_of(pid);
-    uint64_t n_ticks = ticks.user_ns + ticks.system_ns;
-    uint64_t run_ns = run_time_ns(pid);
-    if (n_ticks == 0)
-        return (struct cpu_time){run_ns, 0};
-    uint64_t user_ns = (uint64_t)((double)run_ns * (double)ticks.user_ns / (double)n_ticks);
-    return (struct cpu_time){user_ns, run_ns - user_ns};
+    struct cpu_time time = ticks_of(pid);
+    time.run_ns = run_time_ns(pid);
+    return time;
+}
+
+void cpu_time_between(struct cpu_time began, struct cpu_time ended, double *user_ns_out,
+                      double *system_ns_out)
+{
+    double run_ns = (double)(ended.run_ns - began.run_ns);
+    double user = (double)(ended.user_ticks - began.user_ticks);
+    double system = (double)(ended.system_ticks - began.system_ticks);
+    double share = user + system > 0 ? user / (user + system) : 0;
+    *user_ns_out = run_ns * share;
+    *system_ns_out = run_ns * (1 - share);
 }

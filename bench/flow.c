@@ -362,9 +362,10 @@ void flow_preload(const struct plan *plan, struct keyspace *ks, struct ssl_ctx_s
     if (!peer_open(&peer, plan->address, tls))
         fail_errno("cannot connect");
     shake_hands(&peer);
-    for (uint64_t key = 0; key < ks->n_keys;) {
+    uint64_t end = plan->first_key + ks->n_keys;
+    for (uint64_t key = plan->first_key; key < end;) {
         outbox_clear(&out);
-        for (uint64_t i = 0; i < n_burst && key < ks->n_keys; i++)
+        for (uint64_t i = 0; i < n_burst && key < end; i++)
             quiet_set(ks, (uint32_t)key++, &out);
         outbox_copy(&out, "mn\r\n", 4);
         send_all(&peer, &out);

@@ -259,6 +259,9 @@ enum peer_result peer_write(struct peer *peer, const struct iovec *iov, int n_io
 void peer_close(struct peer *peer, bool is_abrupt)
 {
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    /* Without this OpenSSL takes the session for broken and never resumes it. */
+    if (peer->ssl != NULL)
+        SSL_set_shutdown(peer->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(peer->ssl);
     if (is_abrupt)
         setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);

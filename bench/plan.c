@@ -78,7 +78,7 @@ static void check_bounds(const struct plan *plan)
         usage("out of bounds", "connections");
     if (plan->depth < 1 || plan->depth > 4096 || plan->batch < 1 || plan->batch > 4096)
         usage("out of bounds", "depth or batch");
-    if (plan->keys < 1 || plan->keys >= UINT32_MAX)
+    if (plan->keys < 1 || plan->keys >= UINT32_MAX || plan->first_key >= UINT32_MAX - plan->keys)
         usage("out of bounds", "keys");
     if (plan->key_bytes <= KEYSPACE_KEY_DIGITS || plan->key_bytes > KEYSPACE_KEY_MAX)
         usage("out of bounds", "key_bytes");

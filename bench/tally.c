@@ -22,27 +22,26 @@ void tally_end(struct tally *tally, uint64_t server_pid)
     tally->load_ended = cpu_time_of(getpid());
 }
 
-static double per(uint64_t began, uint64_t ended, double n)
+static double per(double sum, double n)
 {
-    return n > 0 ? (double)(ended - began) / n : 0;
+    return n > 0 ? sum / n : 0;
 }
 
 void tally_print(const struct tally *t)
 {
     double ns = (double)(t->ended_ns - t->began_ns);
     double n_ops = (double)t->n_ops;
-    double user = per(t->server_began.user_ns, t->server_ended.user_ns, n_ops);
-    double system = per(t->server_began.system_ns, t->server_ended.system_ns, n_ops);
-    double load = per(t->load_began.user_ns + t->load_began.system_ns,
-                      t->load_ended.user_ns + t->load_ended.system_ns, n_ops);
+    double user, system, load_user, load_system;
+    cpu_time_between(t->server_began, t->server_ended, &user, &system);
+    cpu_time_between(t->load_began, t->load_ended, &load_user, &load_system);
     printf("{\"ops\": %" PRIu64 ", \"seconds\": %.6f, \"ops_per_second\": %.1f, "
            "\"misses\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"resumed\": %" PRIu64 ", ",
            t->n_ops, ns * 1e-9, ns > 0 ? n_ops * 1e9 / ns : 0, t->n_misses, t->n_bytes_in,
            t->n_resumed);
     printf("\"server_user_ns\": %.1f, \"server_system_ns\": %.1f, \"server_busy\": %.4f, "
            "\"load_ns\": %.1f, \"load_busy\": %.4f, ",
-           user, system, ns > 0 ? (user + system) * n_ops / ns : 0, load,
-           ns > 0 ? load * n_ops / ns : 0);
+           per(user, n_ops), per(system, n_ops), per(user + system, ns),
+           per(load_user + load_system, n_ops), per(load_user + load_system, ns));
     printf("\"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", \"p999_ns\": %" PRIu64
            ", \"max_ns\": %" PRIu64 "}\n",
            histogram_at(&t->latency, 0.50), histogram_at(&t->latency, 0.99),
