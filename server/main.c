@@ -254,6 +254,19 @@ static int write_ports(struct master *m)
     return fail(EXIT_BAD_VALUE, error);
 }
 
+/* The signals that the loop handles wait while there is no loop: one that comes right after the
+ * sockets listen, or a second one during the end, must not act by its default. */
+static void mask_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(how, &set, NULL);
+}
+
 static bool add_signal(struct master *m, int number)
 {
     struct event *event = evsignal_new(m->base, number, on_signal, m);
@@ -273,6 +286,7 @@ static int prepare_loop(struct master *m)
     bool is_ready = m->stop_event != NULL && m->tick_event != NULL &&
                     event_add(m->stop_event, NULL) == 0 && add_signal(m, SIGINT) &&
                     add_signal(m, SIGTERM) && add_signal(m, SIGHUP) && add_signal(m, SIGUSR1);
+    mask_signals(SIG_UNBLOCK);
     return is_ready ? 0 : fail(EXIT_BAD_VALUE, "the event loop cannot be prepared");
 }
 
@@ -302,6 +316,7 @@ static int start(struct master *m)
 static void stop(struct master *m)
 {
     struct server *server = &m->server;
+    mask_signals(SIG_BLOCK);
     if (server->listeners != NULL)
         listener_set_stop(server->listeners);
     for (unsigned i = 0; i < m->n_workers_started; i++)
@@ -393,6 +408,7 @@ int main(int argc, char **argv)
     if (code != 0)
         return code;
     signal(SIGPIPE, SIG_IGN);
+    mask_signals(SIG_BLOCK);
     settings_init(&m->settings);
     code = options_parse(argc, argv, geteuid() == 0, &m->settings, stdout, stderr);
     if (code == OPTIONS_SERVE) {
