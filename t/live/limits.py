@@ -96,11 +96,13 @@ def idle_timeout_ends_silent_clients():
 @case(keepd_only="a client stalled inside a value is never ended")
 def idle_timeout_ends_clients_stalled_in_a_value():
     with Server("-o", "idle_timeout=1") as server:
-        for data in (b"set k 0 0 10\r\nabc", b"ms k 10\r\nabc", b"set k 0 0 9999999\r\nabc",
-                     store_packet(1, b"k", b"x" * 100)[:-5], packet(1)[:7], b"get a"):
-            with server.connect() as c:
-                c.send(data)
-                assert c.wait_closed() == b"", data
+        stalled = [b"set k 0 0 10\r\nabc", b"ms k 10\r\nabc", b"set k 0 0 999999\r\nabc",
+                   store_packet(1, b"k", b"x" * 100)[:-5], packet(1)[:7], b"get a"]
+        clients = [server.connect() for _ in stalled]
+        for c, data in zip(clients, stalled):
+            c.send(data)
+        for c, data in zip(clients, stalled):
+            assert c.wait_closed() == b"", data
 
 
 @case
