@@ -9,6 +9,7 @@ ENDINGS = [".c", ".h", ".def", ".am", ".m4", ".py", ".sh", ".md", ".1", ".txt", 
 TOP = ["README.md", "HACKING.md", "NEWS.md", "SECURITY.md", "configure.ac", "Makefile.am", "dev"]
 # Written in pieces, so that this file does not hold them.
 PLACES = re.compile("/wo" + "rk/|/tmp/" + "h/|py" + "env|/ho" + "me/[a-z]|/ro" + "ot/")
+MERGES = re.compile("^(<{7}|>{7}|[|]{7})( |$)")
 MARKS = re.compile(r"\b(FIX" + "ME|XX" + "X|TO" + r"DO)\b")
 
 paths = tree.files(FOLDERS, ENDINGS) + TOP
@@ -42,6 +43,7 @@ code = [path for path in paths if path.endswith((".c", ".h", ".def", ".py", ".am
 tap = tree.Tap()
 tap.check("no file names a place of one machine", list(faults(PLACES, paths)))
 tap.check("no mark was forgotten in the code", list(faults(MARKS, code)))
+tap.check("no merge was left unresolved", list(faults(MERGES, paths)))
 tap.check("no line ends in a blank", list(faults(re.compile(r"[ \t]+$"), code)))
 tap.check("every file ends with a newline", list(unended()))
 tap.check("links lead somewhere", list(broken_links()))
