@@ -42,7 +42,7 @@ static bool add_common_name(struct tls_peer *peer, X509 *certificate)
     const ASN1_STRING *value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
     uint8_t *text = NULL;
     int n = ASN1_STRING_to_UTF8(&text, value);
-    bool is_added = n < 0 || add_name(peer, TLS_NAME_CN, (const char *)text, (size_t)n);
+    bool is_added = n >= 0 && add_name(peer, TLS_NAME_CN, (const char *)text, (size_t)n);
     OPENSSL_free(text);
     return is_added;
 }
@@ -73,8 +73,10 @@ static bool add_general_name(struct tls_peer *peer, const GENERAL_NAME *name)
 
 static bool add_alternative_names(struct tls_peer *peer, X509 *certificate)
 {
-    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-    bool is_whole = true;
+    int is_critical;
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, &is_critical, NULL);
+    /* -1 is OpenSSL's "not there"; what is there must be understood. */
+    bool is_whole = names != NULL || is_critical == -1;
     for (int i = 0; is_whole && i < sk_GENERAL_NAME_num(names); i++)
         is_whole = add_general_name(peer, sk_GENERAL_NAME_value(names, i));
     GENERAL_NAMES_free(names);

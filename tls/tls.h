@@ -235,8 +235,9 @@ struct tls_peer {
 /* Did the peer show a certificate (full handshake or the resumed session's)? */
 bool tls_session_has_peer(const struct tls_session *session);
 
-/* The peer's names, a copy that outlives the session. NULL without a certificate or when memory
- * is short: where tls_session_has_peer is true, NULL must cost the connection. */
+/* The peer's names, a copy that outlives the session. NULL without a certificate, when memory is
+ * short, or when its names cannot be decoded: where tls_session_has_peer is true, NULL must cost
+ * the connection. */
 MUST_USE struct tls_peer *tls_peer_create(const struct tls_session *session);
 void tls_peer_destroy(struct tls_peer **peer);
 

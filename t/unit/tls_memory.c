@@ -1,0 +1,143 @@
+/* OpenSSL's allocations fail one after the other, in the server's calls only. */
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#include "t/unit/tls_pair.h"
+
+/* The next allocation of the server that fails: counts down while positive. */
+static long n_until_failure;
+static bool is_server;
+
+static bool is_failing(void)
+{
+    return is_server && n_until_failure > 0 && --n_until_failure == 0;
+}
+
+static void *allocate(size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return is_failing() ? NULL : malloc(n);
+}
+
+static void *reallocate(void *p, size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return is_failing() ? NULL : realloc(p, n);
+}
+
+static void release(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(p);
+}
+
+/* All of the first ones, then ever fewer: all of them would take minutes. */
+static long next_place(long n)
+{
+    return n + 1 + n / 64;
+}
+
+/* One connection with a request; true when nothing went wrong on the way. */
+static bool serve_once(struct tls *tls, SSL_CTX *client_ctx)
+{
+    struct pair pair;
+    pair_open(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
+    tls_session_destroy(&pair.server);
+    is_server = true;
+    pair.server = tls_session_create(tls, pair.server_fd, TLS_CLIENT_CERT_DEFAULT);
+    is_server = false;
+    enum tls_outcome outcome = pair.server != NULL ? TLS_WANT_READ : TLS_CLOSED;
+    for (int i = 0; i < 8 && outcome == TLS_WANT_READ; i++) {
+        (void)SSL_do_handshake(pair.client);
+        is_server = true;
+        outcome = tls_handshake(pair.server);
+        is_server = false;
+    }
+    bool is_good = outcome == TLS_DONE;
+    if (is_good) {
+        uint8_t bytes[16];
+        size_t n;
+        is_good = SSL_write(pair.client, "get a\r\n", 7) == 7;
+        is_server = true;
+        struct tls_peer *peer = tls_peer_create(pair.server);
+        is_good = is_good && peer != NULL &&
+                  tls_read(pair.server, bytes, sizeof bytes, &n) == TLS_DONE &&
+                  tls_write(pair.server, bytes, n, &n) == TLS_DONE &&
+                  tls_shutdown(pair.server) == TLS_DONE;
+        tls_peer_destroy(&peer);
+        is_server = false;
+    }
+    is_server = true;
+    pair_close(&pair);
+    is_server = false;
+    ERR_clear_error();
+    return is_good;
+}
+
+START_TEST(each_allocation_of_a_connection_fails_once)
+{
+    struct tls_config config = pair_config_verify(TLS_VERIFY_REQUIRE);
+    struct tls *tls = pair_tls(&config);
+    SSL_CTX *client_ctx = pair_client(_i == 0 ? TLS1_2_VERSION : TLS1_3_VERSION, "client");
+    ck_assert(serve_once(tls, client_ctx));
+    long n = 0, n_failed = 0;
+    do {
+        n = next_place(n);
+        n_until_failure = n;
+        if (!serve_once(tls, client_ctx))
+            n_failed++;
+    } while (n_until_failure == 0 && n < 100000);
+    ck_assert_int_gt(n_failed, 50);
+    n_until_failure = 0;
+    ck_assert(serve_once(tls, client_ctx));
+    struct tls_info info;
+    tls_info(tls, pair_now(), &info);
+    ck_assert_uint_eq(info.n_sessions, 0);
+    SSL_CTX_free(client_ctx);
+    tls_destroy(&tls);
+}
+END_TEST
+
+START_TEST(each_allocation_of_a_reload_fails_once)
+{
+    struct tls_config config = pair_config_verify(TLS_VERIFY_REQUIRE);
+    config.crl = pair_file("crl.pem");
+    struct tls *tls = pair_tls(&config);
+    long n = 0;
+    uint64_t n_good = 0;
+    do {
+        struct tls_report report;
+        n = next_place(n);
+        n_until_failure = n;
+        is_server = true;
+        bool has_worked = tls_reload(tls, NULL, pair_now(), &report);
+        is_server = false;
+        n_good += has_worked;
+        struct tls_info info;
+        tls_info(tls, pair_now(), &info);
+        ck_assert_uint_eq(info.generation, 1 + n_good);
+        ck_assert_int_eq(report.text[0] == '\0', has_worked);
+    } while (n_until_failure == 0 && n < 100000);
+    ck_assert_int_gt(n, 100);
+    n_until_failure = 0;
+    SSL_CTX *client_ctx = pair_client(0, "client");
+    ck_assert(serve_once(tls, client_ctx));
+    SSL_CTX_free(client_ctx);
+    tls_destroy(&tls);
+}
+END_TEST
+
+int main(void)
+{
+    MUST(CRYPTO_set_mem_functions(allocate, reallocate, release) == 1);
+    Suite *suite = suite_create("tls_memory");
+    TCase *tc = tcase_create("rows");
+    tcase_set_timeout(tc, 240);
+    tcase_add_loop_test(tc, each_allocation_of_a_connection_fails_once, 0, 2);
+    tcase_add_test(tc, each_allocation_of_a_reload_fails_once);
+    suite_add_tcase(suite, tc);
+    return pair_run(suite);
+}
