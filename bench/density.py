@@ -23,15 +23,17 @@ def fill(lab, name, key_bytes, value_bytes):
                 server=("-m", str(LIMIT_MB)))
     step = max(1000, int(LIMIT_MB * 1048576 / (key_bytes + value_bytes + 40) / 100))
     with Server(lab, name, case) as server:
-        first, stored, stop_at = None, 0, 100 * step * 10
+        first, stored, refused, stop_at = None, 0, 0, 100 * step * 10
         while stored < stop_at:
-            run_load(lab, case, address=server.address, keys=step, first_key=stored,
-                     only_preload=True)
+            # memcached refuses a set now and then when it evicts as fast as it can.
+            done = run_load(lab, case, address=server.address, keys=step, first_key=stored,
+                            only_preload=True, allow_refused=True)
+            refused += done["refused"]
             stored += step
             now = sample(server)
             if first is None and now["evictions"] > 0:
                 first, stop_at = now, int(stored * PAST_EVICTION)
-        return {"first": first or now, "full": now}
+        return {"first": first or now, "full": now, "refused": refused}
 
 
 def run(lab, servers, tell):
@@ -43,7 +45,8 @@ def run(lab, servers, tell):
                 row["servers"][name] = fill(lab, name, key_bytes, value_bytes)
                 full = row["servers"][name]["full"]
                 tell(f"  {key_bytes}/{value_bytes} {name}: {full['per_mib']:,.0f} items per MiB, "
-                     f"RSS {full['rss'] / 1048576:.0f} MiB")
+                     f"RSS {full['rss'] / 1048576:.0f} MiB, "
+                     f"{row['servers'][name]['refused']:,} sets refused")
             except (BenchError, KeyError, OSError) as error:
                 tell(f"  {key_bytes}/{value_bytes} {name}: {error}")
         rows.append(row)

@@ -18,6 +18,8 @@
 /* memcached reads 16 KiB at a time and forgets what OpenSSL still holds beyond that. */
 #define PRELOAD_BURST_TLS   8192U
 #define PRELOAD_PATIENCE_MS 20000
+/* Holds the refusal of every set of a burst. */
+#define REFUSALS_MAX (256U << 10)
 
 struct conn {
     struct peer peer;
@@ -323,22 +325,26 @@ static void send_all(struct peer *peer, const struct outbox *out)
     }
 }
 
-/* Waits for the answer to "mn", before which a quiet set has nothing to say. */
-static void expect_mn(struct peer *peer)
+/* Waits for the answer to "mn", before which a quiet set says nothing unless it is refused. Returns
+ * how many were; refusals end the run unless allow_refused. */
+static uint64_t expect_mn(const struct plan *plan, struct peer *peer, uint8_t *reply)
 {
-    uint8_t reply[512];
     size_t n_all = 0;
-    while (n_all < 4) {
+    uint64_t n_lines = 0;
+    while (n_all < 4 || memcmp(reply + n_all - 4, "MN\r\n", 4) != 0) {
         size_t n = 0;
-        enum peer_result result = peer_read(peer, reply + n_all, sizeof reply - n_all, &n);
+        enum peer_result result = peer_read(peer, reply + n_all, REFUSALS_MAX - n_all, &n);
         if (result == PEER_AGAIN)
             wait_for(peer, POLLIN);
         else if (result != PEER_OK)
             fail_errno("storing the keys");
+        for (size_t i = n_all; i < n_all + n; i++)
+            n_lines += reply[i] == '\n';
         n_all += n;
+        if (n_lines > 0 && n_all > 4 && !plan->allow_refused)
+            flow_fail("storing the keys", reply, n_all);
     }
-    if (n_all != 4 || memcmp(reply, "MN\r\n", 4) != 0)
-        flow_fail("storing the keys", reply, n_all);
+    return n_lines - 1;
 }
 
 /* "ms KEY LENGTH q": silent when stored. */
@@ -352,8 +358,11 @@ static void quiet_set(const struct keyspace *ks, uint32_t key, struct outbox *ou
     outbox_copy(out, "\r\n", 2);
 }
 
-void flow_preload(const struct plan *plan, struct keyspace *ks, struct ssl_ctx_st *tls)
+uint64_t flow_preload(const struct plan *plan, struct keyspace *ks, struct ssl_ctx_st *tls)
 {
+    uint64_t n_refused = 0;
+    uint8_t *reply = malloc(REFUSALS_MAX);
+    MUST(reply != NULL);
     struct peer peer;
     struct outbox out;
     size_t n_burst_bytes = tls == NULL ? PRELOAD_BURST : PRELOAD_BURST_TLS;
@@ -369,8 +378,10 @@ void flow_preload(const struct plan *plan, struct keyspace *ks, struct ssl_ctx_s
             quiet_set(ks, (uint32_t)key++, &out);
         outbox_copy(&out, "mn\r\n", 4);
         send_all(&peer, &out);
-        expect_mn(&peer);
+        n_refused += expect_mn(plan, &peer, reply);
     }
     peer_close(&peer, true);
     outbox_fini(&out);
+    free(reply);
+    return n_refused;
 }

@@ -14,8 +14,9 @@ struct ssl_ctx_st;
 void flow_run(const struct plan *plan, const struct kind *kind, struct keyspace *ks,
               struct ssl_ctx_st *tls, struct tally *tally);
 
-/* Stores every key once, over one connection, with quiet meta sets. */
-void flow_preload(const struct plan *plan, struct keyspace *ks, struct ssl_ctx_st *tls);
+/* Stores every key once, over one connection, with quiet meta sets. Returns how many of them the
+ * server refused, which ends the run unless the plan allows it. */
+uint64_t flow_preload(const struct plan *plan, struct keyspace *ks, struct ssl_ctx_st *tls);
 
 /* Prints the first bytes of a reply, readable, and ends the process. */
 _Noreturn void flow_fail(const char *what, const uint8_t *reply, size_t n);

@@ -31,7 +31,7 @@ static void run(const struct plan *plan, struct ssl_ctx_st *tls, struct tally *t
         window_emit(plan, kind, &ks);
     } else {
         if (!plan->no_preload)
-            flow_preload(plan, &ks, tls);
+            tally->n_refused = flow_preload(plan, &ks, tls);
         if (!plan->only_preload)
             flow_run(plan, kind, &ks, tls, tally);
     }

@@ -101,7 +101,7 @@ class Server:
     def _command(self):
         lab, case = self.lab, self.case
         command = [lab.programs[self.name], "-t", str(case.workers), "-c", "6000", "-U", "0"]
-        if self.name == "memcached" and os.geteuid() == 0:
+        if os.geteuid() == 0:
             command += ["-u", pwd.getpwuid(0).pw_name]
         command += case.server
         if case.transport == "unix":

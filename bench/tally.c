@@ -35,9 +35,10 @@ void tally_print(const struct tally *t)
     cpu_time_between(t->server_began, t->server_ended, &user, &system);
     cpu_time_between(t->load_began, t->load_ended, &load_user, &load_system);
     printf("{\"ops\": %" PRIu64 ", \"seconds\": %.6f, \"ops_per_second\": %.1f, "
-           "\"misses\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"resumed\": %" PRIu64 ", ",
+           "\"misses\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"resumed\": %" PRIu64
+           ", \"refused\": %" PRIu64 ", ",
            t->n_ops, ns * 1e-9, ns > 0 ? n_ops * 1e9 / ns : 0, t->n_misses, t->n_bytes_in,
-           t->n_resumed);
+           t->n_resumed, t->n_refused);
     printf("\"server_user_ns\": %.1f, \"server_system_ns\": %.1f, \"server_busy\": %.4f, "
            "\"load_ns\": %.1f, \"load_busy\": %.4f, ",
            per(user, n_ops), per(system, n_ops), per(user + system, ns),

@@ -14,6 +14,7 @@ struct tally {
     uint64_t n_ops;
     uint64_t n_misses;
     uint64_t n_bytes_in;
+    uint64_t n_refused; /* keys that could not be stored beforehand */
     uint64_t n_resumed; /* TLS sessions that were resumed */
     uint64_t began_ns, ended_ns;
     struct cpu_time server_began, server_ended;
