@@ -2,8 +2,8 @@
 
 import os
 import re
-import selectors
 import socket
+import ssl
 import struct
 
 from transcript import Captured, PACKETS, Pattern
@@ -12,6 +12,9 @@ SINGLE_BYTES_MAX = 600  # of one request: of a long one the first and the last b
 
 NOOP = struct.pack(">BBHBBHIIQ", 0x80, 0x0A, 0, 0, 0, 0, 0, 0x5E471E1, 0)
 NOOP_REPLY = b"\x81" + NOOP[1:]
+
+
+CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
 
 
 class Mismatch(Exception):
@@ -71,7 +74,7 @@ class Player:
     def receive_some(self, index):
         try:
             return self.sockets[index].recv(1 << 20)
-        except (ConnectionResetError, BrokenPipeError):
+        except CLOSED:
             return b""
         except socket.timeout:
             return None
@@ -137,7 +140,7 @@ class Player:
         """Sends while receiving nothing; large answers do not come before large requests here."""
         try:
             self.sockets[index].sendall(data)
-        except (ConnectionResetError, BrokenPipeError):
+        except CLOSED:
             pass
 
     def send_bytes_singly(self, index, data):

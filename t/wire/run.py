@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """Plays the transcripts of bytes against a server and tells the results as TAP.
 
-    run.py [--reference PROGRAM] [--only WORD] [--verbose]
+    run.py [--reference PROGRAM | --tls CERTIFICATES] [--only WORD] [--verbose]
 
 Against $KEEPD every transcript is played three times: one request after the other, byte by byte,
-and all in one write. --reference plays them once against another memcached and lists what differs;
+and all in one write; with --tls inside TLS, but not byte by byte. --reference plays them once against another memcached and lists what differs;
 each difference must stand with its reason in differences.txt.
 """
 
@@ -55,7 +55,7 @@ def play(servers, transcript, way, timeout_s):
         flush(server, timeout_s)
         player = Player(server, transcript, timeout_s)
     except (OSError, RuntimeError) as error:
-        return Mismatch(str(error))
+        return Mismatch("%s: %s" % (type(error).__name__, error))
     try:
         getattr(player, way)()
     except Mismatch as error:
@@ -87,16 +87,17 @@ def reason_not_pipelined(transcript):
     return None
 
 
-def run_keepd(program, chosen):
-    tap, servers = Tap(), Servers(program)
+def run_keepd(program, chosen, certificates):
+    tap, servers = Tap(), Servers(program, certificates)
     for transcript in chosen:
+        if certificates and transcript.plain_only is not None:
+            continue
         error = play(servers, transcript, "play_whole", TIMEOUT_S)
         tap.result(error is None, transcript.name, describe(error) if error else ())
-        if transcript.one_request is not None:
-            continue
-        error = play(servers, transcript, "play_singly", TIMEOUT_S)
-        tap.result(error is None, transcript.name + " byte by byte",
-                   describe(error) if error else ())
+        if transcript.one_request is None and not certificates:
+            error = play(servers, transcript, "play_singly", TIMEOUT_S)
+            tap.result(error is None, transcript.name + " byte by byte",
+                       describe(error) if error else ())
         if reason_not_pipelined(transcript) is not None:
             continue
         error = play(servers, transcript, "play_pipelined", TIMEOUT_S)
@@ -143,6 +144,7 @@ def run_reference(program, chosen, is_verbose):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--reference")
+    parser.add_argument("--tls", metavar="CERTIFICATES")
     parser.add_argument("--only", default="")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
@@ -153,7 +155,7 @@ def main():
     if not os.access(program, os.X_OK):
         print("1..0 # SKIP %s is not built" % program)
         return 0
-    return run_keepd(program, chosen)
+    return run_keepd(program, chosen, arguments.tls)
 
 
 if __name__ == "__main__":

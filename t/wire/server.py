@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -13,14 +14,19 @@ STOP_S = 10
 
 
 class Server:
-    def __init__(self, program, settings):
+    def __init__(self, program, settings, certificates=None):
         options, setting, files = settings
+        self.context = None
         self.folder = tempfile.mkdtemp(prefix="wire-")
         self.log_path = os.path.join(self.folder, "log")
         ports = os.path.join(self.folder, "ports")
         arguments = [program, "-p", "-1", "-U", "0", "-l", "127.0.0.1", "-m", "64"]
         if os.geteuid() == 0:
             arguments += ["-u", "root"]
+        if certificates:
+            arguments += ["-Z", "-o", "ssl_chain_cert=%s/server.pem,ssl_key=%s/server.key"
+                          % (certificates, certificates)]
+            self.context = ssl.create_default_context(cafile=certificates + "/ca.pem")
         arguments += shlex.split(options.replace("{folder}", self.folder))
         self.write_files(files.split("\n"))
         environment = dict(os.environ, MEMCACHED_PORT_FILENAME=ports)
@@ -61,10 +67,11 @@ class Server:
         return self.process.poll() is None
 
     def connect(self, timeout_s):
-        """The only place where connections are made: a TLS run replaces it."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+        if self.context is None:
+            return connection
+        return self.context.wrap_socket(connection, server_hostname="localhost")
 
     def stop(self):
         """True when it ended in order."""
@@ -85,14 +92,15 @@ class Server:
 class Servers:
     """The servers of one run, by their settings."""
 
-    def __init__(self, program):
+    def __init__(self, program, certificates=None):
         self.program = program
+        self.certificates = certificates
         self.by_settings = {}
 
     def get(self, settings):
         server = self.by_settings.get(settings)
         if server is None or not server.is_running():
-            server = Server(self.program, settings)
+            server = Server(self.program, settings, self.certificates)
             self.by_settings[settings] = server
         return server
 

@@ -6,6 +6,7 @@ A file is one behaviour. Its lines:
   # environment: NAME=VALUE
   # file NAME: LINE       a line of a file in the server's folder, which {folder} stands for above
   # keepd-only: REASON    not played against the reference
+  # plain-only: REASON    not played inside TLS
   # one-request: REASON   not played pipelined or byte by byte
   > bytes                 to be sent
   < bytes                 to be received
@@ -135,6 +136,7 @@ class Transcript:
         self.environment = ""
         self.files = ""
         self.keepd_only = None
+        self.plain_only = None
         self.one_request = None
         self.steps = []
         with open(path, encoding="latin-1", newline="\n") as file:
@@ -169,6 +171,8 @@ class Transcript:
             self.files += "%s\n%s\n" % (word[5:], rest.strip())
         elif word == "keepd-only":
             self.keepd_only = rest.strip()
+        elif word == "plain-only":
+            self.plain_only = rest.strip()
         elif word == "one-request":
             self.one_request = rest.strip()
 
