@@ -38,7 +38,7 @@ struct facts {
 static void add_tenant(void *arg, struct tenant *tenant)
 {
     struct tenant_totals *sum = arg, one;
-    tenant_totals_read(tenant, &one);
+    tenant_counts_read(tenant, &one);
 #define TENANT_COUNTER(name, help) sum->name += one.name;
 #include "server/counters.def"
 #undef TENANT_COUNTER
@@ -55,7 +55,7 @@ static void read_totals(const struct command *c, struct tenant_totals *tenant,
         cache_stats_read(server->cache, NULL, cache);
         return;
     }
-    tenant_totals_read(c->conn->session.tenant, tenant);
+    tenant_counts_read(c->conn->session.tenant, tenant);
     cache_stats_read(server->cache, c->conn->session.cache, cache);
 }
 
@@ -301,7 +301,7 @@ static enum execute_result stats_detail(const struct command *c)
 static enum execute_result stats_reset(const struct command *c)
 {
     struct server *server = c->conn->worker->server;
-    tenant_totals_reset(c->conn->session.tenant);
+    tenant_counts_reset(c->conn->session.tenant);
     cache_stats_reset(server->cache, c->conn->session.cache);
     prefixes_reset(c->conn->session.tenant->prefixes);
     return answer_done(c, STATUS_RESET);

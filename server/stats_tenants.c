@@ -11,7 +11,7 @@ static void tell(struct stat_list *list, struct tenant *tenant)
     struct tenant_totals totals;
     struct cache_stats cache;
     char name[192];
-    tenant_totals_read(tenant, &totals);
+    tenant_counts_read(tenant, &totals);
     cache_stats_read(list->c->conn->worker->server->cache, tenant->cache, &cache);
 #define TENANT_STAT(label, value)                                                                  \
     snprintf(name, sizeof name, "%s:%s", tenant->name, label);                                     \

@@ -64,7 +64,7 @@ static void read_sum(struct tenant *tenant, struct tenant_totals *out)
     }
 }
 
-void tenant_totals_read(struct tenant *tenant, struct tenant_totals *out)
+void tenant_counts_read(struct tenant *tenant, struct tenant_totals *out)
 {
     pthread_mutex_lock(&tenant->reset_lock);
     read_sum(tenant, out);
@@ -74,7 +74,7 @@ void tenant_totals_read(struct tenant *tenant, struct tenant_totals *out)
     pthread_mutex_unlock(&tenant->reset_lock);
 }
 
-void tenant_totals_reset(struct tenant *tenant)
+void tenant_counts_reset(struct tenant *tenant)
 {
     pthread_mutex_lock(&tenant->reset_lock);
     read_sum(tenant, &tenant->reset);

@@ -44,8 +44,8 @@ void tenant_destroy(struct tenant **tenant);
 MUST_USE struct tenant_counters *tenant_counters_of(struct tenant *tenant, unsigned worker);
 
 /* Sums of all workers since start or the last reset. */
-void tenant_totals_read(struct tenant *tenant, struct tenant_totals *out);
-void tenant_totals_reset(struct tenant *tenant);
+void tenant_counts_read(struct tenant *tenant, struct tenant_totals *out);
+void tenant_counts_reset(struct tenant *tenant);
 
 /* ---- limits ---- */
 
