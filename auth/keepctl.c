@@ -1,16 +1,15 @@
+#include "auth/ask.h"
 #include "auth/edit.h"
 #include "auth/instant.h"
 #include "base/number.h"
 #include "base/random.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <termios.h>
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64 };
@@ -127,98 +126,6 @@ static const char *value_of(const struct call *call, unsigned option)
     return (call->given & option) != 0 ? call->values[__builtin_ctz(option)] : NULL;
 }
 
-/* ---- passwords ---- */
-
-static bool read_stdin(struct secret *password)
-{
-    uint8_t bytes[256];
-    bool is_good = true;
-    for (;;) {
-        ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        is_good = is_good && secret_append(password, slice_of(bytes, (size_t)n));
-    }
-    secret_wipe(bytes, sizeof bytes);
-    return is_good;
-}
-
-static bool read_line(int fd, struct secret *password)
-{
-    uint8_t byte;
-    while (read(fd, &byte, 1) == 1 && byte != '\n') {
-        if (!secret_append(password, slice_of(&byte, 1)))
-            return false;
-    }
-    return true;
-}
-
-/* One prompt without echo; signals wait until the terminal is as it was. */
-static bool ask_once(int tty, const char *prompt, struct secret *password)
-{
-    struct termios old, quiet;
-    sigset_t all, before;
-    if (tcgetattr(tty, &old) != 0)
-        return false;
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &before);
-    quiet = old;
-    quiet.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
-    (void)tcsetattr(tty, TCSAFLUSH, &quiet);
-    dprintf(tty, "%s", prompt);
-    bool is_good = read_line(tty, password);
-    dprintf(tty, "\n");
-    (void)tcsetattr(tty, TCSAFLUSH, &old);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    return is_good;
-}
-
-static bool ask_twice(struct secret *password)
-{
-    struct secret *again = secret_create(USERS_PASSWORD_MAX + 2);
-    int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    bool is_good = false;
-    if (tty < 0)
-        complain("there is no terminal to ask for the password: use --password-stdin");
-    else if (again != NULL && ask_once(tty, "New password: ", password) &&
-             ask_once(tty, "Again: ", again)) {
-        is_good = secret_equal(slice_of(password->p, password->n), slice_of(again->p, again->n));
-        if (!is_good)
-            complain("the two differ");
-    }
-    if (tty >= 0)
-        close(tty);
-    secret_destroy(&again);
-    return is_good;
-}
-
-/* NULL: it was told why. */
-static struct secret *get_password(const struct call *call)
-{
-    struct secret *password = secret_create(USERS_PASSWORD_MAX + 2);
-    if (password == NULL) {
-        complain("out of memory");
-        return NULL;
-    }
-    bool is_stdin = (call->given & OPT_PASSWORD_STDIN) != 0;
-    bool is_good = is_stdin ? read_stdin(password) : ask_twice(password);
-    if (is_good && password->n > 0 && password->p[password->n - 1] == '\n')
-        password->n--;
-    if (is_stdin && !is_good)
-        complain("the password is longer than %d bytes", USERS_PASSWORD_MAX);
-    if (is_good && (password->n == 0 || password->n > USERS_PASSWORD_MAX ||
-                    memchr(password->p, '\0', password->n) != NULL ||
-                    memchr(password->p, '\n', password->n) != NULL)) {
-        complain("a password is one line of 1 to %d bytes", USERS_PASSWORD_MAX);
-        is_good = false;
-    }
-    if (!is_good)
-        secret_destroy(&password);
-    return password;
-}
-
 /* ---- secrets ---- */
 
 static bool set_dates(const struct call *call, struct user_secret *secret)
@@ -307,9 +214,12 @@ static bool set_password(const struct call *call, struct user *user)
     }
     if (!set_dates(call, &made))
         return false;
-    struct secret *password = get_password(call);
-    if (password == NULL)
+    const char *reason;
+    struct secret *password = ask_password((call->given & OPT_PASSWORD_STDIN) != 0, &reason);
+    if (password == NULL) {
+        complain("%s", reason);
         return false;
+    }
     bool is_good = set_verifiers(call, user, &made, password);
     secret_destroy(&password);
     struct user_secret *place = find_label(user, label);
