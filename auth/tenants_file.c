@@ -1,6 +1,7 @@
 #include "auth/users.h"
 
 #include "auth/instant.h"
+#include "auth/sections.h"
 #include "base/number.h"
 
 #include <confuse.h>
@@ -262,6 +263,15 @@ static bool read_secret(cfg_t *cfg, cfg_t *section, struct user_secret *out)
     return true;
 }
 
+/* At the end of the section, so that a complaint has its line. */
+static int check_secret(cfg_t *cfg, cfg_opt_t *opt)
+{
+    struct user_secret secret;
+    bool is_good = read_secret(cfg, cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1), &secret);
+    secret_wipe(&secret, sizeof secret);
+    return is_good ? 0 : -1;
+}
+
 static bool read_secrets(cfg_t *cfg, cfg_t *section, struct user *user)
 {
     unsigned n = cfg_size(section, "secret");
@@ -416,6 +426,7 @@ static void set_checks(cfg_t *cfg)
     cfg_set_validate_func(cfg, "user|secret|verifiers", check_verifier);
     cfg_set_validate_func(cfg, "user|secret|not-before", check_instant);
     cfg_set_validate_func(cfg, "user|secret|not-after", check_instant);
+    cfg_set_validate_func(cfg, "user|secret", check_secret);
     cfg_set_validate_func(cfg, "tenant", read_tenant);
     cfg_set_validate_func(cfg, "user", read_user);
     cfg_set_validate_func(cfg, "identity", read_identity);
@@ -423,6 +434,7 @@ static void set_checks(cfg_t *cfg)
 
 static bool parse_text(const char *text)
 {
+    unsigned line;
     cfg_opt_t tenant[] = {CFG_STR("memory-min", NULL, CFGF_NODEFAULT),
                           CFG_STR("memory-max", NULL, CFGF_NODEFAULT),
                           CFG_STR("item-max", NULL, CFGF_NODEFAULT),
@@ -446,6 +458,10 @@ static bool parse_text(const char *text)
         CFG_SEC("tenant", tenant, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
         CFG_SEC("user", user, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
         CFG_SEC("identity", identity, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES), CFG_END()};
+    if (!section_is_closed(text, &line)) {
+        line_fault(line, "the section that begins here is not closed");
+        return false;
+    }
     cfg_t *cfg = cfg_init(file, CFGF_NONE);
     if (cfg == NULL) {
         line_fault(0, "out of memory");

@@ -1,0 +1,248 @@
+#include "auth/instant.h"
+#include "auth/users.h"
+#include "t/unit/auth_fixture.h"
+
+#define GOOD                                        \
+    "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"  \
+    "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:" \
+    "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+static const struct users_keys keys;
+
+static struct users *load(const char *text, uint64_t memory, struct auth_error *error)
+{
+    const char *path = file_temporary(text);
+    struct users *users = users_load(path, NULL, memory, &keys, error);
+    unlink(path);
+    return users;
+}
+
+START_TEST(a_whole_file_is_read)
+{
+    struct auth_error error;
+    struct users *users =
+        load("# a comment\n"
+             "tenant \"shop\" {\n memory-min = 64m\n memory-max = \"1g\" item-max = 2m\n"
+             " connections = 100 ops = 5000 bytes = 10m\n}\n"
+             "tenant default { memory-max = 8m }\n"
+             "user \"alice\" {\n tenant = shop\n"
+             " rights = {read, \"write\", admin}\n"
+             " secret \"old\" { verifiers = {\"" GOOD "\"} not-after = 2026-12-01 }\n"
+             " secret \"new\" { verifiers = {\"" GOOD "\"}"
+             " not-before = \"2026-11-30T12:00:00Z\" }\n}\n"
+             "user 'bob smith' { tenant = default disabled = true rights = {} }\n"
+             "identity web { cert-uri = \"spiffe://example/web\" user = alice }\n"
+             "identity cron { unix-uid = 1000 user = 'bob smith' }\n",
+             0, &error);
+    ck_assert_msg(users != NULL, "%s", error.text);
+    ck_assert_uint_eq(users->n_tenants, 2);
+    ck_assert_uint_eq(users->n_users, 2);
+    ck_assert_uint_eq(users->n_rules, 2);
+    const struct auth_tenant *shop = users_find_tenant(users, SLICE("shop"));
+    ck_assert_uint_eq(shop->memory_min, 64u << 20);
+    ck_assert_uint_eq(shop->memory_max, 1u << 30);
+    ck_assert_uint_eq(shop->item_max, 2u << 20);
+    ck_assert_uint_eq(shop->connections, 100);
+    ck_assert_uint_eq(shop->ops, 5000);
+    ck_assert_uint_eq(shop->bytes, 10u << 20);
+    ck_assert_uint_eq(users_find_tenant(users, SLICE("default"))->memory_max, 8u << 20);
+    const struct user *alice = users_find(users, SLICE("alice"));
+    ck_assert_uint_eq(alice->rights, AUTH_RIGHT_READ | AUTH_RIGHT_WRITE | AUTH_RIGHT_ADMIN);
+    ck_assert_uint_eq(alice->n_secrets, 2);
+    ck_assert_int_eq(alice->secrets[0].not_after, 1796083200);
+    ck_assert_int_eq(alice->secrets[1].not_before, 1796040000);
+    size_t secret;
+    ck_assert_ptr_nonnull(user_scram(alice, VERIFIER_SHA_256, 1796039999, &secret));
+    ck_assert_uint_eq(secret, 0);
+    ck_assert_ptr_nonnull(user_scram(alice, VERIFIER_SHA_256, 1796040000, &secret));
+    ck_assert_uint_eq(secret, 1);
+    ck_assert_ptr_null(user_scram(alice, VERIFIER_SHA_512, 1796040000, &secret));
+    /* Equal salts: one derivation serves both secrets. */
+    ck_assert_uint_eq(users->plain_work, 4096);
+    const struct user *bob = users_find(users, SLICE("bob smith"));
+    ck_assert(bob->is_disabled);
+    ck_assert_uint_eq(bob->rights, 0);
+    ck_assert_ptr_null(users_find(users, SLICE("bob")));
+    ck_assert_ptr_null(users_find(users, SLICE("Alice")));
+    users_drop(&users);
+}
+END_TEST
+
+#define T "tenant \"t\" {}\n"
+
+static const struct {
+    const char *text;
+    unsigned line;
+    const char *reason;
+} bad[] = {
+    {"bogus = 1\n", 1, "bogus"},
+    {T "\n\ntenant \"u\" { memory = 5m }\n", 4, "memory"},
+    {T "tenant \"u\" {\n memory-max = lots }\n", 3, "not a size"},
+    {"tenant \"u\" {\n memory-min = 2m\n memory-max = 1m\n}\n", 4, "above memory-max"},
+    {T T, 2, "t"},
+    {T "user \"a\" { tenant = t }\nuser \"a\" { tenant = t }\n", 3, "a"},
+    {"tenant \"\" {}\n", 1, "empty"},
+    {"tenant \" x\" {}\n", 1, "space"},
+    {"tenant \"\xff\" {}\n", 1, "UTF-8"},
+    {T "user \"a\" {}\n", 2, "no tenant"},
+    {T "user \"a\" {\n tenant = nowhere\n}\n", 4, "nowhere"},
+    {T "user \"a\" {\n tenant = t\n rights = {read,\n  fly}\n}\n", 5, "fly"},
+    {T "user \"a\" {\n tenant = t\n secret \"s\" {\n  verifiers = {\"x\"} } }\n", 5, "verifier"},
+    {T "user \"a\" {\n tenant = t\n secret \"s\" {\n }\n}\n", 5, "no verifiers"},
+    {T "user \"a\" { tenant = t secret \"s\" {\n verifiers = {\"" GOOD "\", \"" GOOD "\"} } }\n", 3,
+     "two verifiers"},
+    {T "user \"a\" { tenant = t secret \"s\" { verifiers = {\"" GOOD "\"}\n"
+       " not-after = tomorrow } }\n",
+     3, "not a time"},
+    {T "user \"a\" { tenant = t secret \"s\" { verifiers = {\"" GOOD "\"}\n"
+       " not-before = 2026-12-02 not-after = 2026-12-01 } }\n",
+     3, "not after not-before"},
+    {T "identity \"i\" { cert-cn = x }\n", 2, "no user"},
+    {T "user \"a\" { tenant = t }\nidentity \"i\" { user = a }\n", 3, "give one of"},
+    {T "user \"a\" { tenant = t }\nidentity \"i\" { user = a cert-cn = x cert-dns = y }\n", 3,
+     "give one of"},
+    {T "user \"a\" { tenant = t }\nidentity \"i\" { user = a\n unix-uid = root }\n", 4, "number"},
+    {"tenant \"t\" {\n", 1, "not closed"},
+    {T "user \"a\" { tenant = t # }\n", 2, "not closed"},
+    {"tenant \"t\n", 1, ""},
+    {"}\n", 1, ""},
+    {"tenant \"a\" { memory-min = 600m }\ntenant \"b\" { memory-min = 600m }\n", 0, "add up"},
+};
+
+START_TEST(an_error_names_its_line)
+{
+    struct auth_error error = {.line = 12345};
+    struct users *users = load(bad[_i].text, UINT64_C(1) << 30, &error);
+    ck_assert_msg(users == NULL, "it was taken: %s", bad[_i].text);
+    ck_assert_msg(strstr(error.text, bad[_i].reason) != NULL, "%s", error.text);
+    if (bad[_i].reason[0] != '\0')
+        ck_assert_msg(error.line == bad[_i].line, "line %u expected: %s", bad[_i].line, error.text);
+    ck_assert_str_ne(error.text, "");
+}
+END_TEST
+
+START_TEST(odd_files_are_refused)
+{
+    struct auth_error error;
+    ck_assert_ptr_null(users_load("/nonexistent/file", NULL, 0, &keys, &error));
+    ck_assert_ptr_nonnull(strstr(error.text, "No such file"));
+    ck_assert_ptr_null(users_load("/tmp", NULL, 0, &keys, &error));
+    ck_assert_ptr_nonnull(strstr(error.text, "regular"));
+    ck_assert_ptr_null(users_load("/dev/zero", NULL, 0, &keys, &error));
+    struct users *users = load("", 0, &error);
+    ck_assert_ptr_nonnull(users);
+    ck_assert(users->has_file);
+    ck_assert_uint_eq(users->n_tenants, 1);
+    users_drop(&users);
+}
+END_TEST
+
+START_TEST(thousands_of_tenants_are_found)
+{
+    struct auth_error error;
+    char *text = malloc(400000);
+    size_t n = 0;
+    for (int i = 0; i < 2000; i++)
+        n += (size_t)sprintf(text + n, "tenant t%d { ops = %d }\nuser u%d { tenant = t%d }\n", i,
+                             i + 1, i, i);
+    struct users *users = load(text, 0, &error);
+    ck_assert_msg(users != NULL, "%s", error.text);
+    ck_assert_uint_eq(users->n_tenants, 2001);
+    for (int i = 0; i < 2000; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "u%d", i);
+        const struct user *user = users_find(users, slice_str(name));
+        ck_assert_ptr_nonnull(user);
+        ck_assert_uint_eq(users->tenants[user->tenant].ops, (uint64_t)i + 1);
+    }
+    users_drop(&users);
+    free(text);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    int64_t when; /* -1: no time */
+} instants[] = {
+    {"1970-01-01", 0},
+    {"2026-11-22", 1795305600},
+    {"2026-11-22T23:59:59Z", 1795391999},
+    {"2024-02-29", 1709164800},
+    {"2026-02-29", -1},
+    {"2026-13-01", -1},
+    {"2026-00-01", -1},
+    {"1969-12-31", -1},
+    {"2026-11-22T24:00:00Z", -1},
+    {"2026-11-22T12:00:00", -1},
+    {"2026-11-22 12:00:00Z", -1},
+    {"22.11.2026", -1},
+    {"", -1},
+};
+
+START_TEST(times_are_strict)
+{
+    int64_t when = -1;
+    bool is_good = instant_parse(slice_str(instants[_i].text), &when);
+    ck_assert_int_eq(is_good, instants[_i].when >= 0);
+    ck_assert_int_eq(when, instants[_i].when);
+    if (is_good) {
+        char text[INSTANT_TEXT_MAX];
+        int64_t again;
+        instant_format(when, text);
+        ck_assert(instant_parse(slice_str(text), &again));
+        ck_assert_int_eq(again, when);
+    }
+}
+END_TEST
+
+/* ---- the -Y file ---- */
+
+static const struct {
+    const char *text;
+    unsigned n_users; /* 0: refused */
+    unsigned line;
+} auth_files[] = {
+    {"alice:pw\n", 1, 0},
+    {"alice:pw", 1, 0},
+    {"alice:p:w x\r\nbob:\n:empty\n", 3, 0},
+    {"a:1\nb:2\nc:3\nd:4\ne:5\nf:6\ng:7\nh:8\ni:9\nj:10\n", 10, 0},
+    {"alice:first\nalice:second\n", 1, 0},
+    {"", 0, 1},
+    {"\n", 0, 1},
+    {"alice:pw\n\n", 0, 2},
+    {"# comment\nalice:pw\n", 0, 1},
+    {"alice\n", 0, 1},
+};
+
+START_TEST(password_files_are_read_line_by_line)
+{
+    struct auth_error error;
+    const char *path = file_temporary(auth_files[_i].text);
+    struct users *users = users_load(NULL, path, 0, &keys, &error);
+    unlink(path);
+    ck_assert_int_eq(users != NULL, auth_files[_i].n_users > 0);
+    if (users == NULL) {
+        ck_assert_uint_eq(error.line, auth_files[_i].line);
+        ck_assert_ptr_nonnull(strstr(error.text, "user:password"));
+        return;
+    }
+    ck_assert_uint_eq(users->n_text, auth_files[_i].n_users);
+    ck_assert(!users->has_file);
+    users_drop(&users);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("auth_tenants_file");
+    TCase *tc = tcase_create("auth_tenants_file");
+    tcase_add_test(tc, a_whole_file_is_read);
+    tcase_add_loop_test(tc, an_error_names_its_line, 0, (int)(sizeof bad / sizeof *bad));
+    tcase_add_test(tc, odd_files_are_refused);
+    tcase_add_test(tc, thousands_of_tenants_are_found);
+    tcase_add_loop_test(tc, times_are_strict, 0, (int)(sizeof instants / sizeof *instants));
+    tcase_add_loop_test(tc, password_files_are_read_line_by_line, 0,
+                        (int)(sizeof auth_files / sizeof *auth_files));
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}
