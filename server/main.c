@@ -154,6 +154,7 @@ static int create_cache(struct master *m)
         .is_evicting = m->settings.is_evicting,
         .has_cas = m->settings.is_cas_enabled,
         .has_huge_pages = true,
+        .hash_power = (unsigned)m->settings.hash_power,
     };
     m->server.cache = cache_create(&config, error, sizeof error);
     if (m->server.cache == NULL)
@@ -292,7 +293,7 @@ static int prepare_loop(struct master *m)
 
 static void name_inert(void *context, struct slice name, struct slice value)
 {
-    log_event(context, LOG_LEVEL_NOTICE, "option_without_effect", LOG_TEXT("option", name),
+    log_event(context, LOG_LEVEL_WARNING, "option_without_effect", LOG_TEXT("option", name),
               LOG_TEXT("reason", value), LOG_END);
 }
 
