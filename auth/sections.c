@@ -46,9 +46,10 @@ static const char *skip_word(const char *at)
 }
 
 /* Behind the brace that closes the one at. */
-static const char *skip_braces(const char *at)
+static const char *skip_braces(const char *at, bool *is_closed_out)
 {
     int depth = 0;
+    *is_closed_out = false;
     while (*at != '\0') {
         const char *next = skip_comment(at);
         if (next != at) {
@@ -58,8 +59,10 @@ static const char *skip_braces(const char *at)
         } else {
             depth += (*at == '{') - (*at == '}');
             at++;
-            if (depth == 0)
+            if (depth == 0) {
+                *is_closed_out = true;
                 break;
+            }
         }
     }
     return at;
@@ -77,6 +80,7 @@ static bool word_is(const char *at, const char *end, const char *text)
 bool section_find(const char *text, const char *kind, const char *title, const char **start_out,
                   const char **end_out)
 {
+    bool is_closed;
     const char *at = skip_blank(text);
     while (*at != '\0') {
         const char *start = at, *kind_end = skip_word(at);
@@ -84,7 +88,7 @@ bool section_find(const char *text, const char *kind, const char *title, const c
         const char *brace = skip_blank(name_end);
         if (kind_end == at || *brace != '{')
             return false;
-        const char *end = skip_braces(brace);
+        const char *end = skip_braces(brace, &is_closed);
         if (word_is(start, kind_end, kind) && word_is(name, name_end, title)) {
             *start_out = start;
             *end_out = end;
@@ -99,19 +103,21 @@ bool section_is_closed(const char *text, unsigned *line_out)
 {
     unsigned line = 1;
     const char *counted = text;
-    for (const char *at = text; *at != '\0';) {
-        const char *next = skip_comment(at);
-        if (next == at)
-            next = *at == '"' || *at == '\'' ? skip_quoted(at)
-                   : *at == '{'              ? skip_braces(at)
-                                             : at + 1;
-        if (*next == '\0' && *at == '{' && next[-1] != '}') {
-            for (; counted < at; counted++)
-                line += *counted == '\n';
-            *line_out = line;
-            return false;
-        }
-        at = next;
+    for (const char *at = text, *next; *at != '\0'; at = next) {
+        bool is_closed = true;
+        next = skip_comment(at);
+        if (next != at)
+            continue;
+        if (*at == '"' || *at == '\'')
+            next = skip_quoted(at);
+        else
+            next = *at == '{' ? skip_braces(at, &is_closed) : at + 1;
+        if (is_closed)
+            continue;
+        for (; counted < at; counted++)
+            line += *counted == '\n';
+        *line_out = line;
+        return false;
     }
     return true;
 }

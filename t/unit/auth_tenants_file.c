@@ -103,7 +103,7 @@ static const struct {
      "give one of"},
     {T "user \"a\" { tenant = t }\nidentity \"i\" { user = a\n unix-uid = root }\n", 4, "number"},
     {"tenant \"t\" {\n", 1, "not closed"},
-    {T "user \"a\" { tenant = t # }\n", 2, "not closed"},
+    {T "user \"a\" { tenant = t # }", 2, "not closed"},
     {"tenant \"t\n", 1, ""},
     {"}\n", 1, ""},
     {"tenant \"a\" { memory-min = 600m }\ntenant \"b\" { memory-min = 600m }\n", 0, "add up"},
