@@ -10,7 +10,11 @@
 #include "tls/wire.h"
 
 /* A record of 16 KiB may come in pieces; more than this waits for the next turn. */
-#define RECVS_PER_CALL 4
+#define RECVS_PER_CALL 2
+
+/* Bytes without a byte of data, after which the peer is only making work: with key updates, 64 KiB
+ * of them cost 25 ms. A record with data is 16 KiB and a little. */
+#define FRUITLESS_MAX (64 * 1024)
 
 /* What one record takes at most, and so what a pending one can hold back. */
 #define RECORD_MAX 16384
@@ -164,6 +168,7 @@ static void note_handshake(struct tls_session *session)
 {
     struct state_counters *counters = &session->context->tls->counters;
     session->is_ready = true;
+    session->n_fruitless = 0;
     bool is_resumed = SSL_session_reused(session->ssl) == 1;
     state_count(is_resumed ? &counters->handshakes_resumed : &counters->handshakes_full);
 }
@@ -216,11 +221,14 @@ enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n, s
         if (result != 1) {
             enum tls_outcome outcome = settle(session, result);
             session->is_drained = outcome == TLS_WANT_READ;
+            if (session->n_fruitless > FRUITLESS_MAX && outcome != TLS_CLOSED)
+                outcome = break_off(session, TLS_FAULT_PROTOCOL);
             if (total == 0)
                 return outcome;
             break;
         }
         total += got;
+        session->n_fruitless = 0;
         if (SSL_has_pending(session->ssl) == 0) {
             session->is_drained = true;
             break;

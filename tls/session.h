@@ -15,6 +15,7 @@ struct tls_session {
     struct context *context;
     int fd;
     unsigned n_recvs_left;        /* that this call may still do: no peer keeps a worker */
+    uint32_t n_fruitless;         /* bytes received since the last data */
     uint32_t n_retry;             /* bytes that the next tls_write must offer at least */
     enum tls_outcome retry_wants; /* what that write waits for */
     int system_error;             /* errno of the socket's failure, 0 = none */

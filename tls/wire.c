@@ -39,6 +39,8 @@ static int wire_read(BIO *bio, char *out, int size)
     while (n < 0 && errno == EINTR);
     if (n == 0)
         session->saw_eof = true;
+    if (n > 0)
+        session->n_fruitless += (uint32_t)n;
     if (n > 0 && session->opening == TLS_OPENING_NONE)
         session->opening = tls_recognise(slice_of(out, (size_t)n));
     return settle(bio, session, n, BIO_FLAGS_READ);
