@@ -137,15 +137,27 @@ void settings_walk(const struct settings *settings, settings_visit *visit, void 
             visit(context, slice_str(option_rows[i].setting), setting_shown(settings, i, room));
 }
 
+/* Nobody misses what an option without effect says when it says the default. */
+static bool is_default(const struct settings *settings, const struct settings *defaults, size_t i)
+{
+    char room[SETTING_ROOM], default_room[SETTING_ROOM];
+    return slice_equal(setting_shown(settings, i, room), setting_shown(defaults, i, default_room));
+}
+
 void settings_walk_inert(const struct settings *settings, settings_visit *visit, void *context)
 {
+    struct settings defaults;
+    settings_init(&defaults);
     for (size_t i = 0; i < N_SETTINGS; i++) {
         const struct option_row *row = &option_rows[i];
-        if (row->effect != EFFECT_NONE || !settings->is_given[i])
+        if (row->effect != EFFECT_NONE || !settings->is_given[i] ||
+            is_default(settings, &defaults, i))
             continue;
         char name[64];
-        int n = row->is_suboption ? snprintf(name, sizeof name, "-o %s", row->name)
-                                  : snprintf(name, sizeof name, "-%c", row->letter);
+        const char *start = row->is_suboption ? "-o " : row->letter ? "-" : "--";
+        int n = !row->is_suboption && row->letter
+                    ? snprintf(name, sizeof name, "%s%c", start, row->letter)
+                    : snprintf(name, sizeof name, "%s%s", start, row->name);
         visit(context, slice_of(name, (size_t)n), slice_str(row->help));
     }
 }

@@ -73,8 +73,8 @@ typedef void settings_visit(void *context, struct slice name, struct slice value
  * verbosity, oldest, detail_enabled) are fields: set them in a copy and walk the copy. */
 void settings_walk(const struct settings *settings, settings_visit *visit, void *context);
 
-/* The options that were given and have no effect in keepd, as they are written on a command line;
- * value is the reason. */
+/* The options that were given another value than their default and have no effect in keepd, as they
+ * are written on a command line; value is the reason. */
 void settings_walk_inert(const struct settings *settings, settings_visit *visit, void *context);
 
 #endif

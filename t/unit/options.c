@@ -359,7 +359,8 @@ START_TEST(inert_options_are_named)
     struct run run;
     char *text;
     size_t n;
-    run_open(&run, "-f 2 -m 100 -o no_lru_crawler,idle_timeout=1", false);
+    run_open(&run, "-f 2 -m 100 -U 0 -o modern,slab_automove=1,no_lru_crawler,idle_timeout=1",
+             false);
     FILE *out = open_memstream(&text, &n);
     settings_walk_inert(&run.settings, collect, out);
     fclose(out);
