@@ -99,13 +99,6 @@ enum execute_result command_memlimit(const struct command *c)
     return say_status(c, STATUS_OK);
 }
 
-enum execute_result command_watch(const struct command *c)
-{
-    if (server_of(c)->settings->denies_watch)
-        return say(c, "CLIENT_ERROR watch commands not allowed");
-    return say(c, "WATCHER_FAILED failed to add log watcher");
-}
-
 /* ---- commands of memcached's engine: checked, and answered as one with nothing to do ---- */
 
 static bool is_number(struct slice text, int64_t min, int64_t max)

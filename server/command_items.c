@@ -2,6 +2,7 @@
 
 #include "server/prefixes.h"
 #include "server/tenant.h"
+#include "server/watch.h"
 
 static struct tenant_counters *counters(const struct command *c)
 {
@@ -94,6 +95,9 @@ enum execute_result command_get(const struct command *c)
     enum cache_result result = find(c, &item);
     bool is_vivified = result != CACHE_OK && item.is_won && (r->does & DO_VIVIFY);
     prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
+    if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_FETCHERS)))
+        watch_get(c->conn, r->key, result, result == CACHE_OK ? item.item_class : 0,
+                  result == CACHE_OK ? item.size : 0);
     if (result == CACHE_NO_MEMORY)
         return command_end(answer_status(c->conn, r, STATUS_NO_MEMORY));
     if (is_vivified)
@@ -245,12 +249,45 @@ static void drop_old_item(const struct command *c)
     (void)ignored;
 }
 
+static const char *word_of_store(enum status status)
+{
+    switch (status) {
+    case STATUS_STORED:
+        return "stored";
+    case STATUS_EXISTS:
+        return "exists";
+    case STATUS_NOT_FOUND:
+        return "not_found";
+    case STATUS_TOO_LARGE:
+        return "too_large";
+    case STATUS_NO_MEMORY_STORING:
+        return "no_memory";
+    default:
+        return "not_stored";
+    }
+}
+
+static void tell_store(const struct command *c, enum status status)
+{
+    static const char *const words[N_VERBS] = {
+        [VERB_SET] = "set",       [VERB_ADD] = "add",         [VERB_REPLACE] = "replace",
+        [VERB_APPEND] = "append", [VERB_PREPEND] = "prepend",
+    };
+    const struct request *r = c->request;
+    bool is_cas = r->verb == VERB_SET && (r->does & DO_CAS);
+    uint32_t exptime = exptime_absolute(r->exptime, c->now);
+    watch_store(c->conn, r->key, is_cas ? "cas" : words[r->verb], word_of_store(status),
+                exptime == CACHE_NEVER ? 0 : time_left(exptime, c->now), 0, r->n_value);
+}
+
 static bool answer_store(const struct command *c, enum cache_result result,
                          const struct cache_stored *stored)
 {
     struct reply reply = {.status = (uint8_t)status_of_store(c, result)};
     prefixes_count_set(c->conn->session.tenant->prefixes, c->request->key);
     count_store(c, reply.status);
+    if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_MUTATIONS)))
+        tell_store(c, reply.status);
     if (reply.status == STATUS_TOO_LARGE || reply.status == STATUS_NO_MEMORY_STORING)
         drop_old_item(c);
     if (result == CACHE_OK) {
@@ -386,6 +423,8 @@ enum execute_result command_delete(const struct command *c)
     prefixes_count_delete(c->conn->session.tenant->prefixes, r->key);
     if (result == CACHE_OK) {
         counter_add(&counters(c)->delete_hits, 1);
+        if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_DELETIONS)))
+            watch_delete(c->conn, r->key, r->dialect == DIALECT_META ? "md" : "delete");
         return command_end(answer_status(c->conn, r, STATUS_DELETED));
     }
     if (result == CACHE_EXISTS)

@@ -9,6 +9,7 @@
 #include "server/stat_list.h"
 #include "server/stream.h"
 #include "server/tenants.h"
+#include "server/watch.h"
 #include "tls/tls.h"
 
 #include "config.h"
@@ -30,6 +31,7 @@ struct facts {
     struct worker_totals worker;
     struct cache_stats cache;
     struct tls_counters tls;
+    struct watch_counts watch;
     struct tls_info certificate;
     struct sight_buffers buffers;
     uint32_t now;
@@ -90,6 +92,7 @@ static void gather(const struct command *c, struct facts *facts)
         tls_info(server->tls, c->now, &facts->certificate);
     }
     sight_worker_totals(server, &facts->worker);
+    watch_counts_read(server->watch, &facts->watch);
     sight_buffers(server, &facts->buffers);
 }
 

@@ -10,6 +10,7 @@
 #include "server/trace.h"
 #include "server/transport_tls.h"
 #include "server/upload.h"
+#include "server/watch.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -130,6 +131,8 @@ bool conn_create(struct worker *worker, int fd, const struct listener *listener,
     atomic_fetch_add(&server->n_structures, 1);
     counter_add(&worker->counters->total_connections, 1);
     link_conn(conn);
+    if (watch_is_on(server->watch, WATCH_CONNEVENTS))
+        watch_open(conn);
     if (trace_is_on(conn))
         trace_opened(conn);
     return true;
@@ -202,6 +205,9 @@ void conn_free(struct conn *conn)
     unlink_conn(conn);
     upload_state_abort(conn);
     stream_end(conn);
+    if (watch_is_on(server->watch, WATCH_CONNEVENTS))
+        watch_close(conn);
+    watch_end(conn);
     login_end(conn);
     if (conn->timer != NULL)
         event_free(conn->timer);

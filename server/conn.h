@@ -31,6 +31,7 @@ enum close_reason { CLOSE_NORMAL, CLOSE_ERROR, CLOSE_IDLE, CLOSE_SHUTDOWN };
 struct listener;
 struct login;
 struct upload_state;
+struct watcher;
 struct stream;
 struct tenant;
 
@@ -61,6 +62,7 @@ struct conn {
     _Atomic(const struct tenant *) shown_tenant; /* session.tenant, for `stats conns` */
     struct login *login;            /* NULL until the first login message */
     uint64_t auth_generation;       /* of the users when the rights were looked up */
+    struct watcher *watcher;        /* WATCH: the lines it is to get */
     struct event *timer;            /* of conn_sleep; NULL until needed */
     struct parser parser;
     struct input in;                /* bytes kept between turns; p is NULL when there are none */

@@ -9,6 +9,7 @@
 #include "server/refresh.h"
 #include "server/server.h"
 #include "server/tenants.h"
+#include "server/watch.h"
 #include "server/worker.h"
 #include "tls/tls.h"
 
@@ -165,7 +166,8 @@ static int create_cache(struct master *m)
     m->server.tenants =
         tenants_create(m->server.cache, m->server.n_workers, m->settings.prefix_delimiter,
                        m->settings.is_detail_enabled);
-    if (m->server.tenants == NULL)
+    m->server.watch = watch_create(m->settings.watcher_log_bytes);
+    if (m->server.tenants == NULL || m->server.watch == NULL)
         return fail(EXIT_BAD_VALUE, "out of memory");
     if (m->server.auth != NULL && !tenants_sync(m->server.tenants, m->server.auth))
         return fail(EXIT_BAD_VALUE, "out of memory for the tenants");
@@ -332,6 +334,7 @@ static void stop(struct master *m)
     tls_destroy(&server->tls);
     auth_destroy(&server->auth);
     tenants_destroy(&server->tenants);
+    watch_destroy(&server->watch);
     cache_destroy(&server->cache);
     for (size_t i = 0; i < m->n_signals; i++)
         event_free(m->signals[i]);

@@ -15,6 +15,7 @@ struct log;
 struct jobs;
 struct auth;
 struct tenants;
+struct watch;
 struct tls;
 struct worker;
 
@@ -23,6 +24,7 @@ struct server {
     struct cache *cache;
     struct log *log;
     struct tenants *tenants;
+    struct watch *watch;
     struct auth *auth; /* NULL when no login is configured */
     struct tls *tls;   /* NULL without -Z */
     struct jobs *jobs; /* NULL without -Z */

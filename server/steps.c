@@ -5,6 +5,7 @@
 #include "server/stream.h"
 #include "server/tenant.h"
 #include "server/upload.h"
+#include "server/watch.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -381,6 +382,30 @@ enum step step_stream(struct conn *conn)
         }
     }
     return STEP_WAIT; /* the socket is writable: libevent calls again after the others */
+}
+
+/* Lines go out as they come; what the client sends is thrown away. */
+enum step step_watch(struct conn *conn)
+{
+    struct input *in = conn_input(conn);
+    bool is_full;
+    in->at = in->n = 0;
+    switch (conn_read(conn, &is_full)) {
+    case IO_DONE:
+        in->at = in->n = 0;
+        break;
+    case IO_CLOSED:
+        return STEP_CLOSE;
+    default:
+        break;
+    }
+    conn->io_wanted = 0;
+    while (watch_take(conn)) {
+        enum step step = flush_then(conn, CONN_WATCH, STEP_AGAIN);
+        if (step != STEP_AGAIN)
+            return step;
+    }
+    return STEP_WAIT;
 }
 
 enum step step_yield(struct conn *conn)

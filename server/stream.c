@@ -2,6 +2,7 @@
 
 #include "base/number.h"
 #include "server/answer.h"
+#include "server/key_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,46 +38,6 @@ void stream_end(struct conn *conn)
     conn->stream = NULL;
 }
 
-/* Letters, digits and -._~ stay; everything else is %XX. */
-static size_t uri_encode(uint8_t *out, struct slice key)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    size_t n = 0;
-    for (size_t i = 0; i < key.n; i++) {
-        uint8_t b = key.p[i];
-        bool is_plain = (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') ||
-                        (b >= '0' && b <= '9') || b == '-' || b == '.' || b == '_' || b == '~';
-        if (is_plain) {
-            out[n++] = b;
-            continue;
-        }
-        out[n++] = '%';
-        out[n++] = (uint8_t)digits[b >> 4];
-        out[n++] = (uint8_t)digits[b & 15];
-    }
-    return n;
-}
-
-static size_t base64_encode(uint8_t *out, struct slice key)
-{
-    static const char letters[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = 0;
-    for (size_t i = 0; i < key.n; i += 3) {
-        size_t left = key.n - i;
-        uint32_t bits = (uint32_t)key.p[i] << 16;
-        if (left > 1)
-            bits |= (uint32_t)key.p[i + 1] << 8;
-        if (left > 2)
-            bits |= key.p[i + 2];
-        out[n++] = (uint8_t)letters[bits >> 18];
-        out[n++] = (uint8_t)letters[bits >> 12 & 63];
-        out[n++] = left > 1 ? (uint8_t)letters[bits >> 6 & 63] : '=';
-        out[n++] = left > 2 ? (uint8_t)letters[bits & 63] : '=';
-    }
-    return n;
-}
-
 static size_t put_text(uint8_t *out, const char *text)
 {
     size_t n = strlen(text);
@@ -100,9 +61,9 @@ static size_t render_metadump(uint8_t *out, struct slice key, const struct cache
 {
     size_t n = put_text(out, "key=");
     if (item->key_is_base64)
-        n += base64_encode(out + n, key);
+        n += key_text_base64(out + n, key);
     else
-        n += uri_encode(out + n, key);
+        n += key_text_uri(out + n, key);
     n += put_text(out + n, " exp=");
     if (item->exptime == CACHE_NEVER)
         n += put_text(out + n, "-1");
@@ -129,7 +90,7 @@ static size_t render_mgdump(uint8_t *out, struct slice key, const struct cache_i
         memcpy(out + n, key.p, key.n);
         return n + key.n + put_text(out + n + key.n, "\r\n");
     }
-    n += base64_encode(out + n, key);
+    n += key_text_base64(out + n, key);
     return n + put_text(out + n, " b\r\n");
 }
 

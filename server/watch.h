@@ -1,0 +1,59 @@
+/* watch.h - the command watch: lines about what happens, sent to the connections that asked.
+ * Owns: the list of watchers and the lines that they have not read yet.
+ * Thread: watch_is_on and the watch_ events any; the rest the watcher's worker.
+ * Never: waits for a watcher: a slow one loses lines and is told how many; shows a tenant the keys
+ *        of another. */
+#ifndef SERVER_WATCH_H
+#define SERVER_WATCH_H
+
+#include "cache/cache.h"
+#include "server/conn.h"
+
+#define WATCHERS_MAX 20
+
+enum watch_type {
+#define WATCH(name, word, is_tenants) WATCH_##name,
+#include "server/watch.def"
+#undef WATCH
+    N_WATCH_TYPES
+};
+
+struct watch;
+struct watcher;
+
+MUST_USE struct watch *watch_create(size_t n_buffer);
+void watch_destroy(struct watch **watch);
+
+/* Does anybody watch this? The one test that unwatched events cost. */
+bool watch_is_on(const struct watch *watch, enum watch_type type);
+
+/* Makes the connection a watcher of these types (bits by enum watch_type); tenant NULL sees all.
+ * False: too many, or memory is short. */
+enum watch_begin { WATCH_BEGUN, WATCH_TOO_MANY, WATCH_FAILED };
+MUST_USE enum watch_begin watch_begin(struct watch *watch, struct conn *conn, uint32_t types,
+                                      const struct tenant *tenant);
+void watch_end(struct conn *conn);
+
+/* Moves lines to the worker's output; false when there are none. */
+bool watch_take(struct conn *conn);
+
+/* ---- events; each only after watch_is_on ---- */
+
+void watch_get(struct conn *conn, struct slice key, enum cache_result result, uint8_t item_class,
+               uint32_t size);
+void watch_store(struct conn *conn, struct slice key, const char *command, const char *status,
+                 int64_t ttl, uint8_t item_class, uint32_t size);
+void watch_delete(struct conn *conn, struct slice key, const char *command);
+void watch_evict(struct watch *watch, const struct cache_tenant *tenant, struct slice key,
+                 const struct cache_item *item, uint32_t now);
+void watch_open(struct conn *conn);
+void watch_close(struct conn *conn);
+
+struct watch_counts {
+    uint64_t n_sent;    /* lines given to watchers */
+    uint64_t n_skipped; /* lines that a slow watcher lost */
+    unsigned n_watchers;
+};
+void watch_counts_read(const struct watch *watch, struct watch_counts *out);
+
+#endif
