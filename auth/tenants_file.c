@@ -17,6 +17,7 @@ struct reading {
     const char *path;
     struct auth_error *error_out;
     bool has_error;
+    bool has_default; /* the tenant "default" was in the file */
 };
 
 static _Thread_local struct reading *reading;
@@ -165,11 +166,15 @@ static bool is_full(size_t n)
     return (n & (n - 1)) == 0;
 }
 
-static struct auth_tenant *tenant_slot(struct users *users, const char *title)
+/* NULL: is_double_out tells whether the name was there, otherwise memory is short. */
+static struct auth_tenant *tenant_slot(struct users *users, const char *title, bool *is_double_out)
 {
-    bool is_double;
-    if (strcmp(title, "default") == 0)
-        return &users->tenants[0];
+    *is_double_out = false;
+    if (strcmp(title, "default") == 0) {
+        *is_double_out = reading->has_default;
+        reading->has_default = true;
+        return *is_double_out ? NULL : &users->tenants[0];
+    }
     if (is_full(users->n_tenants)) {
         struct auth_tenant *larger = realloc(users->tenants, users->n_tenants * 2 * sizeof *larger);
         if (larger == NULL)
@@ -180,7 +185,7 @@ static struct auth_tenant *tenant_slot(struct users *users, const char *title)
     memset(tenant, 0, sizeof *tenant);
     snprintf(tenant->name, sizeof tenant->name, "%s", title);
     if (!name_table_add(&users->tenant_names, slice_str(title), (uint32_t)users->n_tenants,
-                        name_in_tenants, users, &is_double))
+                        name_in_tenants, users, is_double_out))
         return NULL;
     users->n_tenants++;
     return tenant;
@@ -194,16 +199,23 @@ static bool title_is_good(cfg_t *cfg, cfg_t *section, const char *what)
     return reason == NULL;
 }
 
-static int read_tenant(cfg_t *cfg, cfg_opt_t *opt)
+static int double_or_memory(cfg_t *cfg, cfg_t *section, bool is_double)
 {
-    cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+    if (is_double)
+        fault(cfg, "%s \"%s\" is there twice", cfg_name(section), cfg_title(section));
+    else
+        fault(cfg, "out of memory");
+    return -1;
+}
+
+static int read_tenant_section(cfg_t *cfg, cfg_t *section)
+{
+    bool is_double;
     if (!title_is_good(cfg, section, "tenant"))
         return -1;
-    struct auth_tenant *tenant = tenant_slot(reading->users, cfg_title(section));
-    if (tenant == NULL) {
-        fault(cfg, "out of memory");
-        return -1;
-    }
+    struct auth_tenant *tenant = tenant_slot(reading->users, cfg_title(section), &is_double);
+    if (tenant == NULL)
+        return double_or_memory(cfg, section, is_double);
     tenant->memory_min = size_in(section, "memory-min");
     tenant->memory_max = size_in(section, "memory-max");
     tenant->item_max = size_in(section, "item-max");
@@ -319,11 +331,10 @@ static bool read_user_tenant(cfg_t *cfg, cfg_t *section, struct user *user)
     return true;
 }
 
-static int read_user(cfg_t *cfg, cfg_opt_t *opt)
+static int read_user_section(cfg_t *cfg, cfg_t *section)
 {
-    bool is_double;
+    bool is_double = false;
     struct users *users = reading->users;
-    cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
     if (!title_is_good(cfg, section, "user"))
         return -1;
     if (is_full(users->n_users)) {
@@ -342,14 +353,33 @@ static int read_user(cfg_t *cfg, cfg_opt_t *opt)
     if (user->name == NULL ||
         !name_table_add(&users->user_names, slice_str(user->name), (uint32_t)users->n_users,
                         name_in_users, users, &is_double)) {
-        fault(cfg, "out of memory");
         free(user->name);
-        return -1;
+        return double_or_memory(cfg, section, is_double);
     }
     users->n_users++;
     user->is_disabled = cfg_getbool(section, "disabled");
     user->rights = rights_in(section);
     return read_user_tenant(cfg, section, user) && read_secrets(cfg, section, user) ? 0 : -1;
+}
+
+/* The library looks for a section's title among all that it has kept: with thousands that takes
+ * longer than all the rest, so each is let go as soon as it is read. Doubles are found by our own
+ * tables. */
+static int read_and_drop(cfg_t *cfg, cfg_opt_t *opt, int (*read)(cfg_t *cfg, cfg_t *section))
+{
+    unsigned last = cfg_opt_size(opt) - 1;
+    int result = read(cfg, cfg_opt_getnsec(opt, last));
+    return result == 0 && cfg_opt_rmnsec(opt, last) == CFG_SUCCESS ? 0 : -1;
+}
+
+static int read_tenant(cfg_t *cfg, cfg_opt_t *opt)
+{
+    return read_and_drop(cfg, opt, read_tenant_section);
+}
+
+static int read_user(cfg_t *cfg, cfg_opt_t *opt)
+{
+    return read_and_drop(cfg, opt, read_user_section);
 }
 
 static const char *const rule_keys[] = {"cert-cn",    "cert-dns", "cert-uri",
