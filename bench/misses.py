@@ -13,14 +13,14 @@ from servers import LOAD_CORE, BenchError, Server, core_prefix
 ABOUT = "miss ratio at 1, 3, 10, 30 % of the footprint: --traces FOLDER and Zipf"
 PERCENTS = (1, 3, 10, 30)
 # Below this memcached's first slab page per class decides, not its policy.
-MIN_LIMIT_MB, QUICK_MIN_LIMIT_MB = 16, 8
-MAX_REQUESTS, QUICK_MAX_REQUESTS = 40_000_000, 4_000_000
+MIN_LIMIT_MB = 16
+MAX_REQUESTS, QUICK_MAX_REQUESTS = 20_000_000, 5_000_000
 TRACE_RECORDS = 1_000_000
 SYNTHETIC = (
     # name, trace, records, honours TTL, requests per second (0: as fast as it goes), percents
-    ("zipf 0.8", "zipf:0.8:1000000", 5_000_000, False, 0, PERCENTS),
-    ("zipf 1.0", "zipf:1.0:1000000", 5_000_000, False, 0, PERCENTS),
-    ("zipf 1.2", "zipf:1.2:1000000", 5_000_000, False, 0, PERCENTS),
+    ("zipf 0.8", "zipf:0.8:1000000", 3_000_000, False, 0, PERCENTS),
+    ("zipf 1.0", "zipf:1.0:1000000", 3_000_000, False, 0, PERCENTS),
+    ("zipf 1.2", "zipf:1.2:1000000", 3_000_000, False, 0, PERCENTS),
     ("zipf 1.0, TTL 5 s, 20 s, none", "zipf:1.0:1000000", 6_000_000, True, 200_000, (3, 10)),
 )
 
@@ -73,19 +73,17 @@ def run_row(lab, servers, row, trace, records, pace, ttl, tell):
         limit_mb = max(limit_mb, math.ceil(result.get("took_mb", 0) - 0.5))
 
 
-def run(lab, servers, traces, quick, tell):
+def run(lab, servers, traces, max_requests, tell):
     jobs = [(name, path, TRACE_RECORDS, False, 0, PERCENTS) for name, path in unpack(traces, lab)]
     jobs += SYNTHETIC
-    least_mb = QUICK_MIN_LIMIT_MB if quick else MIN_LIMIT_MB
-    most = QUICK_MAX_REQUESTS if quick else MAX_REQUESTS
     rows = []
     for name, trace, records, ttl, pace, percents in jobs:
         footprint = replay(lab, "footprint", trace, 1, records)
         for percent in percents:
             wanted = footprint["bytes"] * percent / 100 / 1048576
-            copies = max(1, math.ceil(least_mb / wanted))
+            copies = max(1, math.ceil(MIN_LIMIT_MB / wanted))
             requests = footprint["records"] * copies
-            if requests > most:
+            if requests > max_requests:
                 tell(f"  {name} {percent} %: left out, {requests:,} requests")
                 continue
             row = {"trace": name, "percent": percent, "limit_mb": round(wanted * copies),

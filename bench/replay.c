@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define BATCH_MAX    64U
-#define SEEN_SLOTS   256U /* power of two above twice the batch */
+#define BATCH_MAX    128U
+#define SEEN_SLOTS   512U /* power of two above twice the batch */
 #define INBOX_SIZE   (8U << 20)
 #define PATIENCE_MS  20000
 #define KEY_ID_BYTES 20U
@@ -27,6 +27,7 @@ struct request {
     uint64_t id; /* key and copy in one number */
     uint8_t key[256];
     size_t n_key;
+    size_t first; /* where the batch has this key for the first time */
     bool is_missing;
 };
 
@@ -42,7 +43,9 @@ struct replay {
     struct outbox out;
     struct request batch[BATCH_MAX];
     size_t n_batch;
-    uint64_t seen[SEEN_SLOTS];
+    uint16_t seen[SEEN_SLOTS]; /* places in batch, plus one, by hash of the key */
+    struct request deferred[BATCH_MAX];
+    size_t n_deferred;
     uint64_t n_gets, n_misses, n_sets, n_refused, n_requests;
 };
 
@@ -78,17 +81,17 @@ static void name_key(struct request *request, uint64_t copy)
     request->id = keyspace_mix(id + copy * 0x9e3779b97f4a7c15ULL) | 1;
 }
 
-/* Is the key in the batch already? Remembers it if not. */
-static bool was_seen(struct replay *r, uint64_t id)
+/* Where the batch has the key already; the place after its end if it has not, then remembered. */
+static size_t find_first(struct replay *r, uint64_t id)
 {
     for (size_t i = id >> 32;; i++) {
-        uint64_t *slot = &r->seen[i & (SEEN_SLOTS - 1)];
-        if (*slot == id)
-            return true;
+        uint16_t *slot = &r->seen[i & (SEEN_SLOTS - 1)];
         if (*slot == 0) {
-            *slot = id;
-            return false;
+            *slot = (uint16_t)(r->n_batch + 1);
+            return r->n_batch;
         }
+        if (r->batch[*slot - 1].id == id)
+            return *slot - 1U;
     }
 }
 
@@ -259,20 +262,43 @@ static void read_replies(struct replay *r)
     r->n_in = 0;
 }
 
+/* A get that came while the store of an earlier miss was still owed is asked again after it. */
+static void defer_early_gets(struct replay *r)
+{
+    r->n_deferred = 0;
+    for (size_t i = 0; i < r->n_batch; i++) {
+        struct request *request = &r->batch[i];
+        if (!request->is_missing || request->first == i)
+            continue;
+        request->is_missing = false;
+        r->n_gets--;
+        r->n_misses--;
+        r->deferred[r->n_deferred++] = *request;
+    }
+}
+
+static void put(struct replay *r, const struct request *request)
+{
+    size_t first = find_first(r, request->id);
+    r->batch[r->n_batch] = *request;
+    r->batch[r->n_batch++].first = first;
+}
+
 /* Sends stores owed by the batch before (already in out), then this batch, and reads the answers.
- */
+ * What has to be asked again begins the next batch. */
 static void run_batch(struct replay *r)
 {
-    if (r->n_batch == 0)
-        return;
     add_deletes(r);
     add_gets(r);
     send_out(r);
     read_replies(r);
+    defer_early_gets(r);
     add_stores(r);
-    r->n_requests += r->n_batch;
+    r->n_requests += r->n_batch - r->n_deferred;
     r->n_batch = 0;
     memset(r->seen, 0, sizeof r->seen);
+    for (size_t i = 0; i < r->n_deferred; i++)
+        put(r, &r->deferred[i]);
 }
 
 static void keep_pace(const struct replay *r, uint64_t began_ns)
@@ -287,15 +313,28 @@ static void keep_pace(const struct replay *r, uint64_t began_ns)
     nanosleep(&nap, NULL);
 }
 
+/* May the request share a batch with what is in it? Only gets of the same key may. */
+static bool fits_batch(struct replay *r, const struct request *request)
+{
+    if (r->n_batch == BATCH_MAX)
+        return false;
+    for (size_t i = request->id >> 32;; i++) {
+        uint16_t place = r->seen[i & (SEEN_SLOTS - 1)];
+        if (place == 0)
+            return true;
+        const struct request *first = &r->batch[place - 1];
+        if (first->id == request->id)
+            return first->record.op == TRACE_GET && request->record.op == TRACE_GET;
+    }
+}
+
 static void add_request(struct replay *r, const struct trace_record *record, uint64_t copy)
 {
     struct request request = {.record = *record};
     name_key(&request, copy);
-    if (r->n_batch == BATCH_MAX || was_seen(r, request.id)) {
+    while (!fits_batch(r, &request))
         run_batch(r);
-        was_seen(r, request.id);
-    }
-    r->batch[r->n_batch++] = request;
+    put(r, &request);
 }
 
 static void play(struct replay *r)
@@ -307,7 +346,13 @@ static void play(struct replay *r)
             add_request(r, &record, copy);
         keep_pace(r, began_ns);
     }
-    run_batch(r);
+    while (r->n_batch > 0)
+        run_batch(r);
+    add_text(&r->out, "mn\r\n");
+    send_out(r);
+    size_t at = read_refusals(r);
+    if (read_line(r, at) != 2)
+        fail("expected the end", r->inbox + at, r->n_in - at);
 }
 
 /* Keys and bytes (key, value, a nominal 50 per item) of all different keys of the trace. */
