@@ -5,9 +5,12 @@
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/options.h"
+#include "server/privileges.h"
 #include "server/process.h"
 #include "server/refresh.h"
+#include "server/sandbox.h"
 #include "server/server.h"
+#include "server/service.h"
 #include "server/tenants.h"
 #include "server/watch.h"
 #include "server/worker.h"
@@ -38,6 +41,7 @@ struct master {
     time_t wall_at_start;
     struct timespec monotonic_at_start;
     unsigned n_workers_started;
+    int parent_fd; /* the process that started -d and waits; -1 when there is none */
     bool is_cache_started;
 };
 
@@ -114,7 +118,9 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
     struct master *m = arg;
     (void)what;
     if (signal == SIGHUP) {
+        service_notify_reloading();
         refresh_all(&m->server);
+        service_notify_ready();
         return;
     }
     log_event(m->server.log, LOG_LEVEL_NOTICE, "stopping", LOG_NUMBER("signal", signal), LOG_END);
@@ -136,9 +142,10 @@ static int fail(int code, const char *what)
 
 static int create_log(struct master *m)
 {
+    bool is_silent = m->settings.is_daemon && m->settings.verbosity == 0;
     struct log_config config = {
         .verbosity = m->settings.verbosity,
-        .fd = STDERR_FILENO,
+        .fd = is_silent ? -1 : STDERR_FILENO,
         .path = m->settings.log_file,
         .is_syslog = m->settings.has_syslog,
     };
@@ -336,6 +343,7 @@ static void stop(struct master *m)
     tenants_destroy(&server->tenants);
     watch_destroy(&server->watch);
     cache_destroy(&server->cache);
+    process_block_signals(); /* what a handler took until here would now end the process */
     for (size_t i = 0; i < m->n_signals; i++)
         event_free(m->signals[i]);
     if (m->stop_event != NULL)
@@ -359,9 +367,9 @@ static int become_server(struct master *m)
     if (failed == 0)
         failed = open_listeners(m); /* before root is given up: ports below 1024 */
     if (failed == 0)
-        failed = process_drop_root(settings);
+        failed = privileges_drop(settings);
     if (failed == 0)
-        failed = process_daemonize(settings);
+        failed = process_daemonize(settings, &m->parent_fd);
     if (failed == 0 && !create_auth(&m->server))
         failed = EXIT_BAD_VALUE;
     if (failed == 0)
@@ -385,22 +393,54 @@ static int check(struct master *m)
     return failed;
 }
 
+/* The last step of the start: all threads run, nobody is served yet. */
+static int enter_sandbox(struct master *m)
+{
+    struct settings *settings = &m->settings;
+    bool is_wanted = settings->drops_privileges && sandbox_is_built_in();
+    settings->drops_privileges = false;
+    if (!is_wanted)
+        return 0;
+    int failed = sandbox_enter();
+    settings->drops_privileges = failed == 0;
+    if (failed == 0)
+        return 0;
+    if (settings->is_given[SETTING_drops_privileges])
+        return fail(EXIT_BAD_VALUE, "-o drop_privileges: the kernel takes no filter");
+    log_event(m->server.log, LOG_LEVEL_WARNING, "no_system_call_filter",
+              LOG_STR("reason", strerror(failed)), LOG_END);
+    return 0;
+}
+
+static void run(struct master *m)
+{
+    const struct settings *settings = &m->settings;
+    schedule_tick(m);
+    log_event(m->server.log, LOG_LEVEL_NOTICE, "started", LOG_STR("version", PACKAGE_VERSION),
+              LOG_END);
+    service_notify_ready();
+    process_tell_parent(&m->parent_fd, 0);
+    if (settings->is_daemon && settings->verbosity == 0)
+        process_detach_stdio();
+    (void)event_base_dispatch(m->base);
+    service_notify_stopping();
+    if (settings->pid_file != NULL && settings->is_daemon)
+        process_remove_pid(settings->pid_file);
+}
+
 static int serve(struct master *m)
 {
     int failed = become_server(m);
     if (failed == 0)
         failed = start(m);
-    if (failed == 0) {
-        if (m->settings.pid_file != NULL)
-            process_write_pid(m->settings.pid_file);
-        schedule_tick(m);
-        log_event(m->server.log, LOG_LEVEL_NOTICE, "started", LOG_STR("version", PACKAGE_VERSION),
-                  LOG_END);
-        (void)event_base_dispatch(m->base);
-        if (m->settings.pid_file != NULL && m->settings.is_daemon)
-            process_remove_pid(m->settings.pid_file);
-    }
+    if (failed == 0 && m->settings.pid_file != NULL)
+        process_write_pid(m->settings.pid_file);
+    if (failed == 0)
+        failed = enter_sandbox(m);
+    if (failed == 0)
+        run(m);
     stop(m);
+    process_tell_parent(&m->parent_fd, failed);
     return failed;
 }
 
@@ -411,6 +451,9 @@ int main(int argc, char **argv)
     int code = process_open_stdio();
     if (code != 0)
         return code;
+    m->server.n_handed_sockets = service_take_sockets();
+    process_close_inherited(m->server.n_handed_sockets);
+    m->parent_fd = -1;
     signal(SIGPIPE, SIG_IGN);
     mask_signals(SIG_BLOCK);
     settings_init(&m->settings);

@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SPARE_DESCRIPTORS 64 /* listeners, event loops, log, files */
+#define SPARE_DESCRIPTORS  64 /* listeners, event loops, log, files */
 #define WORKER_DESCRIPTORS 4
 
 int process_open_stdio(void)
@@ -28,6 +26,18 @@ int process_open_stdio(void)
         return EXIT_NO_RESOURCE;
     close(fd);
     return 0;
+}
+
+void process_close_inherited(unsigned n_kept)
+{
+    unsigned first = STDERR_FILENO + 1 + n_kept;
+    if (close_range(first, ~0u, 0) == 0)
+        return;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1u << 20)
+        limit.rlim_cur = 1u << 20;
+    for (unsigned fd = first; fd < limit.rlim_cur; fd++)
+        close((int)fd);
 }
 
 static int set_core_limit(const struct settings *settings)
@@ -53,14 +63,26 @@ static int set_core_limit(const struct settings *settings)
     return EXIT_NO_RESOURCE;
 }
 
+/* Locking is done without root's rights: what is lockable is raised while they are there. */
+static void raise_lock_limit(void)
+{
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    if (setrlimit(RLIMIT_MEMLOCK, &limit) == 0 || getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
 int process_set_limits(const struct settings *settings)
 {
     struct rlimit limit;
-    rlim_t wanted = settings->max_connections + SPARE_DESCRIPTORS +
-                    settings->n_threads * WORKER_DESCRIPTORS;
+    rlim_t wanted =
+        settings->max_connections + SPARE_DESCRIPTORS + settings->n_threads * WORKER_DESCRIPTORS;
     int failed = set_core_limit(settings);
     if (failed != 0)
         return failed;
+    if (settings->locks_memory)
+        raise_lock_limit();
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         fprintf(stderr, "failed to getrlimit number of files\n");
         return EXIT_NO_RESOURCE;
@@ -72,54 +94,77 @@ int process_set_limits(const struct settings *settings)
         limit.rlim_max = wanted;
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return 0;
-    fprintf(stderr, "failed to set rlimit for open files. Try starting as root or requesting "
-                    "smaller maxconns value.\n"
-                    "keepd: -c %llu needs %llu descriptors: raise `ulimit -n`, or lower -c\n",
+    fprintf(stderr,
+            "failed to set rlimit for open files. Try starting as root or requesting "
+            "smaller maxconns value.\n"
+            "keepd: -c %llu needs %llu descriptors: raise `ulimit -n`, or lower -c\n",
             (unsigned long long)settings->max_connections, (unsigned long long)wanted);
     return EXIT_NO_RESOURCE;
 }
 
-int process_drop_root(const struct settings *settings)
+/* Leaves the terminal or service manager that started it. The parent stays until the child tells
+ * how its start went, and ends as the child would: who starts keepd -d learns whether it serves. */
+static int wait_for_child(int fd)
 {
-    if (getuid() != 0 && geteuid() != 0)
+    unsigned char code;
+    ssize_t n;
+    do {
+        n = read(fd, &code, sizeof code);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof code ? code : EXIT_BAD_VALUE;
+}
+
+static int refuse_daemon(void)
+{
+    fprintf(stderr, "failed to daemon() in order to daemonize\n");
+    return EXIT_BAD_VALUE;
+}
+
+int process_daemonize(const struct settings *settings, int *parent_fd_out)
+{
+    int ends[2];
+    if (!settings->is_daemon)
         return 0;
-    MUST(settings->user != NULL); /* options_parse refuses root without -u */
-    const struct passwd *user = getpwnam(settings->user);
-    if (user == NULL) {
-        fprintf(stderr, "can't find the user %s to switch to\n", settings->user);
-        return EXIT_NO_USER;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return refuse_daemon();
+    pid_t pid = fork();
+    if (pid > 0) {
+        close(ends[1]);
+        _exit(wait_for_child(ends[0]));
     }
-    if (setgroups(0, NULL) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0) {
-        fprintf(stderr, "failed to assume identity of user %s: %s\n", settings->user,
-                strerror(errno));
-        return EXIT_NO_RESOURCE;
-    }
-    if (!settings->wants_core)
-        (void)prctl(PR_SET_DUMPABLE, 0); /* changing user has reset it */
+    close(ends[0]);
+    *parent_fd_out = ends[1];
+    if (pid < 0 || setsid() == -1 || (!settings->wants_core && chdir("/") != 0))
+        return refuse_daemon();
     return 0;
 }
 
-int process_daemonize(const struct settings *settings)
+void process_tell_parent(int *parent_fd, int code)
 {
-    if (!settings->is_daemon)
-        return 0;
-    pid_t pid = fork();
-    if (pid > 0)
-        _exit(EXIT_SUCCESS);
-    bool is_done = pid == 0 && setsid() != -1;
-    if (is_done && !settings->wants_core)
-        is_done = chdir("/") == 0;
-    if (is_done && settings->verbosity == 0) {
-        int fd = open("/dev/null", O_RDWR);
-        is_done = fd >= 0 && dup2(fd, STDIN_FILENO) >= 0 && dup2(fd, STDOUT_FILENO) >= 0 &&
-                  dup2(fd, STDERR_FILENO) >= 0;
-        if (fd > STDERR_FILENO)
-            close(fd);
-    }
-    if (is_done)
-        return 0;
-    fprintf(stderr, "failed to daemon() in order to daemonize\n");
-    return EXIT_BAD_VALUE;
+    unsigned char byte = (unsigned char)code;
+    if (*parent_fd < 0)
+        return;
+    ssize_t n = write(*parent_fd, &byte, sizeof byte);
+    (void)n;
+    close(*parent_fd);
+    *parent_fd = -1;
+}
+
+void process_detach_stdio(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+        (void)dup2(fd, i);
+    close(fd);
+}
+
+void process_block_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
 }
 
 void process_lock_memory(const struct settings *settings)

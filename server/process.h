@@ -1,4 +1,4 @@
-/* process.h - what the process is to the system: its user, its limits, its files, the background.
+/* process.h - what the process is to the system: its limits, its files, the background.
  * Owns: nothing.   Thread: main, before any other is started, but for the pid file's removal.
  * Never: continues with more rights than it was asked to have. */
 #ifndef SERVER_PROCESS_H
@@ -10,11 +10,18 @@
 
 /* Descriptors 0, 1 and 2 are open afterwards, so that no socket ever gets one of these numbers. */
 MUST_USE int process_open_stdio(void);
+/* Closes what the starting process left open, but for n_kept descriptors behind stderr. */
+void process_close_inherited(unsigned n_kept);
 /* Enough descriptors for -c connections; core files as -r says, none otherwise. */
 MUST_USE int process_set_limits(const struct settings *settings);
-/* From root to settings->user; drops supplementary groups and every capability. */
-MUST_USE int process_drop_root(const struct settings *settings);
-MUST_USE int process_daemonize(const struct settings *settings);
+/* With -d goes to the background. *parent_fd_out (-1 before) is then for process_tell_parent. */
+MUST_USE int process_daemonize(const struct settings *settings, int *parent_fd_out);
+/* The start is over: the waiting parent ends with this exit code. */
+void process_tell_parent(int *parent_fd, int code);
+/* Descriptors 0, 1 and 2 are /dev/null from now on. */
+void process_detach_stdio(void);
+/* The calling thread takes no signal any more: one more SIGTERM does not change the exit code. */
+void process_block_signals(void);
 /* Memory is locked when -k asks for it; a failure is only a warning. */
 void process_lock_memory(const struct settings *settings);
 

@@ -31,6 +31,7 @@ struct server {
     struct listener_set *listeners;
     struct worker **workers;
     unsigned n_workers;
+    unsigned n_handed_sockets; /* listening sockets that the service manager opened */
 
     int stop_fd;                  /* eventfd of the main loop: see server_stop */
     uint32_t started;             /* Unix second of the start */

@@ -24,6 +24,7 @@ FENCES = {
     r"sasl/": r"auth/[a-z_]*\.[ch]$",
     r"confuse\.h": r"auth/",
     r"xxhash\.h": r"base/hash\.c$",
+    r"seccomp\.h": r"server/sandbox\.c$",
     r"check\.h": r"$^",
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

@@ -1,0 +1,68 @@
+#include "server/privileges.h"
+
+#include "server/options.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CAPABILITIES_MAX 64 /* the kernel's sets have two words of 32 bits */
+
+static int refuse_user(const struct settings *settings)
+{
+    fprintf(stderr, "failed to assume identity of user %s: %s\n", settings->user, strerror(errno));
+    return EXIT_NO_RESOURCE;
+}
+
+static int become_user(const struct settings *settings)
+{
+    MUST(settings->user != NULL); /* options_parse refuses root without -u */
+    errno = 0;
+    const struct passwd *user = getpwnam(settings->user);
+    if (user == NULL) {
+        fprintf(stderr, "can't find the user %s to switch to\n", settings->user);
+        return EXIT_NO_USER;
+    }
+    uid_t uid = user->pw_uid;
+    gid_t gid = user->pw_gid;
+    if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+        return refuse_user(settings);
+    MUST(uid == 0 || setuid(0) != 0); /* there is no way back */
+    return 0;
+}
+
+/* Needs CAP_SETPCAP, so it comes before the change of user; who never was root has none of these
+ * to gain, since no_new_privs is set. */
+static void empty_bounding_set(void)
+{
+    for (unsigned long capability = 0; capability < CAPABILITIES_MAX; capability++)
+        (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+}
+
+static int empty_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (syscall(SYS_capset, &header, data) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+        return 0;
+    fprintf(stderr, "keepd: capabilities cannot be given up: %s\n", strerror(errno));
+    return EXIT_NO_RESOURCE;
+}
+
+int privileges_drop(const struct settings *settings)
+{
+    bool is_root = getuid() == 0 || geteuid() == 0;
+    empty_bounding_set();
+    int failed = is_root ? become_user(settings) : 0;
+    if (failed == 0)
+        failed = empty_capabilities();
+    if (failed == 0 && !settings->wants_core)
+        (void)prctl(PR_SET_DUMPABLE, 0); /* changing user has reset it */
+    return failed;
+}
