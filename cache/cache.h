@@ -1,8 +1,8 @@
-/* cache.h - the storage engine: items of tenants in a log of segments, found through a tagged index.
- * Owns: all item and index memory, and the threads that reclaim and grow it.
- * Thread: each thread that calls in has a struct cache_thread; calls that take one may run at any
- *         time between cache_thread_online and cache_thread_offline of that thread.
- * Never: reads a clock (`now` is an argument, Unix seconds), logs, or knows a protocol. */
+/* cache.h - the storage engine: items of tenants in a log of segments, found through a tagged
+ * index. Owns: all item and index memory, and the threads that reclaim and grow it. Thread: each
+ * thread that calls in has a struct cache_thread; calls that take one may run at any time between
+ * cache_thread_online and cache_thread_offline of that thread. Never: reads a clock (`now` is an
+ * argument, Unix seconds), logs, or knows a protocol. */
 #ifndef CACHE_CACHE_H
 #define CACHE_CACHE_H
 
@@ -33,13 +33,13 @@ enum cache_result {
 /* ---- life ---- */
 
 struct cache_config {
-    size_t memory;         /* bytes for items and index together (-m) */
-    size_t item_max;       /* bytes of the largest item, header included (-I) */
-    bool is_evicting;      /* false: a full cache answers CACHE_NO_MEMORY (-M) */
-    bool has_cas;          /* false: every cas is 0 (-C) */
-    bool has_huge_pages;   /* advise transparent huge pages for arena and index */
-    unsigned hash_power;   /* log2 of the index's slots at start; 0 = chosen */
-    uint64_t hash_seed;    /* 0 = random; otherwise fixed (tests) */
+    size_t memory;       /* bytes for items and index together (-m) */
+    size_t item_max;     /* bytes of the largest item, header included (-I) */
+    bool is_evicting;    /* false: a full cache answers CACHE_NO_MEMORY (-M) */
+    bool has_cas;        /* false: every cas is 0 (-C) */
+    bool has_huge_pages; /* advise transparent huge pages for arena and index */
+    unsigned hash_power; /* log2 of the index's slots at start; 0 = chosen */
+    uint64_t hash_seed;  /* 0 = random; otherwise fixed (tests) */
 };
 
 /* NULL with a sentence in error on failure. Makes the tenant "default" (all memory). */
@@ -66,10 +66,10 @@ void cache_thread_offline(struct cache_thread *thread);
 /* ---- tenants ---- */
 
 struct cache_tenant_config {
-    const char *name;  /* copied */
-    size_t guarantee;  /* bytes that other tenants cannot take */
-    size_t limit;      /* bytes it may hold at most; 0 = all memory */
-    size_t item_max;   /* 0 = the cache's */
+    const char *name; /* copied */
+    size_t guarantee; /* bytes that other tenants cannot take */
+    size_t limit;     /* bytes it may hold at most; 0 = all memory */
+    size_t item_max;  /* 0 = the cache's */
 };
 
 MUST_USE struct cache_tenant *cache_tenant_create(struct cache *cache,
@@ -90,8 +90,7 @@ struct cache_key {
     uint64_t hash;      /* cache_hash of bytes for the tenant */
 };
 
-uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant,
-                    struct slice key);
+uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant, struct slice key);
 /* First for all keys of a batch the one, then for all the other: each hides a cache miss. */
 void cache_prefetch_bucket(const struct cache *cache, uint64_t hash);
 void cache_prefetch_item(const struct cache *cache, uint64_t hash);
@@ -106,27 +105,27 @@ struct cache_item {
     uint32_t exptime_before; /* before it */
     uint32_t last_access;    /* Unix seconds, before this access */
     uint32_t n_value;
-    uint32_t size;           /* bytes with header and key */
-    uint8_t item_class;      /* size group, 1.. */
-    bool was_fetched;        /* before this access */
-    bool is_stale;           /* meta X */
-    bool is_won;             /* meta W: this access won the right to recache */
-    bool is_already_won;     /* meta Z */
+    uint32_t size;       /* bytes with header and key */
+    uint8_t item_class;  /* size group, 1.. */
+    bool was_fetched;    /* before this access */
+    bool is_stale;       /* meta X */
+    bool is_won;         /* meta W: this access won the right to recache */
+    bool is_already_won; /* meta Z */
     bool key_is_base64;
-    const uint8_t *value;    /* contiguous, or NULL: use cache_item_chunk */
-    uint64_t handle;         /* for cache_pin and cache_item_chunk */
-    uint8_t number[24];      /* a counter's value is copied here (value points to it) */
+    const uint8_t *value; /* contiguous, or NULL: use cache_item_chunk */
+    uint64_t handle;      /* for cache_pin and cache_item_chunk */
+    uint8_t number[24];   /* a counter's value is copied here (value points to it) */
 };
 
 /* How an access goes beyond reading; all false or zero is a plain get. */
 struct cache_access {
-    bool does_touch;        /* set exptime */
-    bool is_silent;         /* neither bump nor mark fetched */
-    bool has_state;         /* take part in stale, won and recache (meta mg) */
-    bool does_vivify;       /* create an empty item on a miss, as won */
-    bool does_recache;      /* win when fewer than recache_ttl seconds are left */
-    bool sets_cas;          /* cas of a vivified item */
-    bool key_is_base64;     /* for a vivified item */
+    bool does_touch;    /* set exptime */
+    bool is_silent;     /* neither bump nor mark fetched */
+    bool has_state;     /* take part in stale, won and recache (meta mg) */
+    bool does_vivify;   /* create an empty item on a miss, as won */
+    bool does_recache;  /* win when fewer than recache_ttl seconds are left */
+    bool sets_cas;      /* cas of a vivified item */
+    bool key_is_base64; /* for a vivified item */
     uint32_t exptime;
     uint32_t vivify_exptime;
     uint32_t recache_ttl;
@@ -160,10 +159,10 @@ enum cache_mode { CACHE_SET, CACHE_ADD, CACHE_REPLACE, CACHE_APPEND, CACHE_PREPE
 
 struct cache_store {
     enum cache_mode mode;
-    bool compares_cas;   /* act only on an item with this cas; none there: CACHE_MISS */
-    bool invalidates;    /* meta I: a cas lower than the item's stores as stale, keeping its exptime */
+    bool compares_cas; /* act only on an item with this cas; none there: CACHE_MISS */
+    bool invalidates; /* meta I: a cas lower than the item's stores as stale, keeping its exptime */
     bool sets_cas;
-    bool does_vivify;    /* append, prepend on a miss: create with vivify_exptime */
+    bool does_vivify; /* append, prepend on a miss: create with vivify_exptime */
     bool key_is_base64;
     uint32_t client_flags;
     uint32_t exptime;
@@ -205,9 +204,9 @@ void cache_upload_abort(struct cache_thread *thread, struct cache_upload **uploa
 struct cache_arith {
     bool is_decrement;
     bool compares_cas;
-    bool creates;       /* on a miss: an item with `initial`; the result is CACHE_OK */
+    bool creates; /* on a miss: an item with `initial`; the result is CACHE_OK */
     bool sets_cas;
-    bool does_touch;    /* set exptime of an existing item */
+    bool does_touch; /* set exptime of an existing item */
     bool key_is_base64;
     uint64_t delta;
     uint64_t initial;
@@ -226,10 +225,10 @@ MUST_USE enum cache_result cache_arith(struct cache_thread *thread, struct cache
 
 struct cache_remove {
     bool compares_cas;
-    bool invalidates;   /* meta I: keep it, stale */
-    bool empties;       /* meta x: keep an empty item */
-    bool does_touch;    /* with one of the two: set exptime */
-    bool sets_flags;    /* with empties: client_flags */
+    bool invalidates; /* meta I: keep it, stale */
+    bool empties;     /* meta x: keep an empty item */
+    bool does_touch;  /* with one of the two: set exptime */
+    bool sets_flags;  /* with empties: client_flags */
     bool sets_cas;
     uint32_t exptime;
     uint32_t client_flags;
@@ -265,9 +264,9 @@ struct cache_class_stats {
     uint64_t n_probation; /* items in the probation queue */
     uint64_t n_segments;
     uint64_t segment_size;
-    uint64_t size_min;    /* item sizes of this class */
+    uint64_t size_min; /* item sizes of this class */
     uint64_t size_max;
-    uint64_t age;         /* seconds since the oldest segment was opened */
+    uint64_t age; /* seconds since the oldest segment was opened */
     uint64_t evictions;
     uint64_t evicted_unfetched;
     uint64_t expired_unfetched;

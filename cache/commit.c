@@ -1,0 +1,266 @@
+#include "cache/commit.h"
+
+#include "cache/horizon.h"
+
+#define CAS_RUN 1024u
+
+/* ---- the end of items ---- */
+
+static void count_end(struct counters *counters, struct group_counters *group,
+                      const struct item *item, enum item_end why)
+{
+    bool was_fetched =
+        (atomic_load_explicit(&item->hits, memory_order_relaxed) & ITEM_FETCHED) != 0;
+    if (why == END_EVICTED) {
+        counter_add(&counters->evictions, 1);
+        counter_add(&group->evictions, 1);
+        counter_add(was_fetched ? &counters->evicted_active : &counters->evicted_unfetched, 1);
+        if (!was_fetched)
+            counter_add(&group->evicted_unfetched, 1);
+        return;
+    }
+    counter_add(&counters->reclaimed, 1);
+    counter_add(&group->reclaimed, 1);
+    if (why == END_EXPIRED && !was_fetched) {
+        counter_add(&counters->expired_unfetched, 1);
+        counter_add(&group->expired_unfetched, 1);
+    }
+}
+
+static void count_items(struct counters *counters, struct group_counters *group, bool is_probation,
+                        int64_t n, int64_t n_bytes)
+{
+    counter_add(&counters->curr_items, n);
+    counter_add(&counters->bytes, n_bytes);
+    counter_add(&group->n_items, n);
+    counter_add(&group->n_bytes, n_bytes);
+    if (is_probation)
+        counter_add(&group->n_probation, n);
+}
+
+void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
+                   const struct found *found, enum item_end why)
+{
+    struct cache *cache = thread->cache;
+    struct counters *counters = thread_counters(thread, tenant);
+    const struct segment *segment = &cache->segments[found->segment];
+    size_t size = item_size(cache, found->item);
+    struct group_counters *group = &counters->groups[size_group(size)];
+    bool is_probation =
+        atomic_load_explicit(&segment->queue, memory_order_relaxed) == QUEUE_PROBATION;
+    item_store_state(found->item, item_load_state(found->item) | ITEM_DEAD);
+    count_items(counters, group, is_probation, -1, -(int64_t)size);
+    if (why != END_REPLACED)
+        count_end(counters, group, found->item, why);
+    if (segment->is_chain) {
+        log_chain_retire(tenant, found->segment);
+        return;
+    }
+    log_add_dead(cache, found->segment, size);
+    horizon_add(cache, found->segment, item_load_exptime(found->item), -(int32_t)size);
+}
+
+static enum item_end end_of(enum cache_result verdict)
+{
+    return verdict == CACHE_EXPIRED   ? END_EXPIRED
+           : verdict == CACHE_FLUSHED ? END_FLUSHED
+                                      : END_REPLACED;
+}
+
+void item_reap(struct cache_thread *thread, struct cache_tenant *tenant,
+               const struct cache_key *key, uint32_t now)
+{
+    struct place place;
+    place_open(thread->cache, tenant, key, &place);
+    enum cache_result verdict = item_judge(&place.found, tenant_word(tenant), now);
+    if (verdict == CACHE_EXPIRED || verdict == CACHE_FLUSHED) {
+        place_clear(thread, &place);
+        item_end_life(thread, tenant, &place.found, end_of(verdict));
+    }
+    place_close(&place);
+}
+
+/* ---- cas ---- */
+
+uint64_t cas_next(struct cache_thread *thread, uint64_t old)
+{
+    struct cache *cache = thread->cache;
+    if (!cache->has_cas)
+        return 0;
+    if (thread->cas_next == thread->cas_end || thread->cas_next <= old) {
+        thread->cas_next = atomic_fetch_add(&cache->cas, CAS_RUN);
+        thread->cas_end = thread->cas_next + CAS_RUN;
+    }
+    uint64_t cas = thread->cas_next++;
+    if (cas == old) { /* chosen by a client */
+        cas = thread->cas_next++;
+        MUST(thread->cas_next <= thread->cas_end);
+    }
+    return cas;
+}
+
+/* ---- publishing ---- */
+
+static void inherit(struct item *item, const struct place *place)
+{
+    if (place->found.item == NULL)
+        return;
+    unsigned hits = atomic_load_explicit(&place->found.item->hits, memory_order_relaxed);
+    atomic_store_explicit(&item->hits, (uint8_t)(hits & ITEM_HITS), memory_order_relaxed);
+}
+
+static uint64_t choose_cas(struct cache_thread *thread, const struct commit *commit,
+                           const struct item *old)
+{
+    uint64_t before = old == NULL ? 0 : item_cas(old);
+    if (!thread->cache->has_cas)
+        return 0;
+    if (commit->sets_cas)
+        return commit->new_cas;
+    return commit->keeps_cas ? before : cas_next(thread, before);
+}
+
+/* A chain gets its place in time now; a shared segment must be of the present generation. */
+static bool is_of_now(struct cache *cache, const struct cache_tenant *tenant,
+                      const struct room *room)
+{
+    if (room->is_chain)
+        atomic_store_explicit(&cache->owners[room->segment], tenant_word(tenant),
+                              memory_order_release);
+    return segment_owner(cache, room->segment) == tenant_word(tenant);
+}
+
+bool commit_publish(struct cache_thread *thread, struct cache_tenant *tenant,
+                    const struct cache_key *key, uint32_t now, struct place *place,
+                    const struct commit *commit, uint64_t *cas_out)
+{
+    struct cache *cache = thread->cache;
+    const struct room *room = &commit->room;
+    struct item *item = room->item;
+    struct found old = place->found;
+    if (!is_of_now(cache, tenant, room))
+        return false;
+    enum cache_result verdict = item_judge(&old, tenant_word(tenant), now);
+    uint64_t cas = choose_cas(thread, commit, old.item);
+    item_set_cas(item, cas);
+    item_store_state(item, commit->state);
+    atomic_store_explicit(&item->exptime, commit->exptime, memory_order_relaxed);
+    inherit(item, place);
+    if (!place_publish(thread, place, key->hash, room->location))
+        return false;
+    size_t size = item_size(cache, item);
+    struct counters *counters = thread_counters(thread, tenant);
+    const struct segment *segment = &cache->segments[room->segment];
+    enum queue_kind queue = (enum queue_kind)atomic_load(&segment->queue);
+    count_items(counters, &counters->groups[size_group(size)], queue == QUEUE_PROBATION, 1,
+                (int64_t)size);
+    counter_add(&counters->total_items, 1);
+    if (room->is_chain)
+        log_chain_enqueue(tenant, room->segment, queue, now);
+    else
+        horizon_add(cache, room->segment, commit->exptime, (int32_t)size);
+    if (old.item != NULL)
+        item_end_life(thread, tenant, &old, end_of(verdict));
+    *cas_out = cas;
+    return true;
+}
+
+void commit_abandon(struct cache_thread *thread, struct cache_tenant *tenant,
+                    const struct room *room)
+{
+    if (room->is_chain) {
+        log_chain_discard(tenant, room->segment);
+        return;
+    }
+    item_store_state(room->item, ITEM_DEAD);
+    log_add_dead(thread->cache, room->segment, room->size);
+    log_leave(thread->cache, room);
+}
+
+/* ---- room ---- */
+
+static enum queue_kind choose_queue(struct cache_thread *thread, struct cache_tenant *tenant,
+                                    const struct cache_key *key)
+{
+    struct cache *cache = thread->cache;
+    struct found old;
+    if (lookup_find(cache, tenant, key, &old))
+        return (enum queue_kind)atomic_load_explicit(&cache->segments[old.segment].queue,
+                                                     memory_order_relaxed);
+    if (!ghost_take(&tenant->ghost, key->hash))
+        return QUEUE_PROBATION;
+    counter_add(&thread_counters(thread, tenant)->ghost_hits, 1);
+    return QUEUE_MAIN;
+}
+
+static bool prepare_chain(struct cache_thread *thread, struct cache_tenant *tenant, size_t n_bytes,
+                          enum queue_kind queue, struct room *room_out)
+{
+    struct cache *cache = thread->cache;
+    if (n_bytes > atomic_load(&cache->memory) / 2 || !log_chain_begin(thread, tenant, room_out))
+        return false;
+    uint32_t last = room_out->segment;
+    atomic_store(&cache->segments[room_out->segment].queue, (uint8_t)queue);
+    for (size_t n = cache->segment_size; n < n_bytes; n += cache->segment_size)
+        if (!log_chain_extend(thread, tenant, room_out->segment, &last)) {
+            log_chain_discard(tenant, room_out->segment);
+            return false;
+        }
+    return true;
+}
+
+bool commit_prepare(struct cache_thread *thread, struct cache_tenant *tenant,
+                    const struct cache_key *key, const struct item_shape *shape,
+                    struct room *room_out)
+{
+    struct cache *cache = thread->cache;
+    size_t n_bytes = item_shape_n_bytes(shape), size = round_to_unit(cache, n_bytes);
+    enum queue_kind queue = choose_queue(thread, tenant, key);
+    bool is_shared = size <= shared_size_max(cache);
+    bool has_room = is_shared ? log_reserve(thread, tenant, queue, size, LOG_STORE, room_out)
+                              : prepare_chain(thread, tenant, n_bytes, queue, room_out);
+    if (has_room)
+        item_init(room_out->item, shape, thread->now);
+    else
+        tenant_count_no_memory(thread, tenant, size);
+    return has_room;
+}
+
+void tenant_count_no_memory(struct cache_thread *thread, struct cache_tenant *tenant, size_t size)
+{
+    struct counters *counters = thread_counters(thread, tenant);
+    counter_add(&counters->no_memory, 1);
+    counter_add(&counters->groups[size_group(size)].n_no_memory, 1);
+}
+
+/* ---- bytes of chains ---- */
+
+static uint8_t *span_at(const struct cache *cache, uint32_t location, size_t *at)
+{
+    uint32_t number = location_segment(cache, location);
+    if (!cache->segments[number].is_chain)
+        return (uint8_t *)location_item(cache, location) + *at;
+    for (; *at >= cache->segment_size; *at -= cache->segment_size)
+        number = cache->segments[number].chain_next;
+    return segment_bytes(cache, number) + *at;
+}
+
+struct slice span_read(const struct cache *cache, uint32_t location, size_t at, size_t n_end)
+{
+    size_t n = n_end - at, within = at;
+    const uint8_t *p = span_at(cache, location, &within);
+    if (cache->segments[location_segment(cache, location)].is_chain &&
+        n > cache->segment_size - within)
+        n = cache->segment_size - within;
+    return slice_of(p, n);
+}
+
+void span_write(struct cache *cache, const struct room *room, size_t at, struct slice bytes)
+{
+    while (bytes.n > 0) {
+        struct slice to = span_read(cache, room->location, at, at + bytes.n);
+        memcpy((uint8_t *)to.p, bytes.p, to.n);
+        at += to.n;
+        bytes = slice_of(bytes.p + to.n, bytes.n - to.n);
+    }
+}

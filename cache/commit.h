@@ -1,0 +1,62 @@
+/* commit.h - the one way by which an item becomes visible, and the one by which it ends.
+ * Owns: cas numbers, and the counts of items and bytes.
+ * Thread: online ones.
+ * Never: waits for memory while a bucket is locked. */
+#ifndef CACHE_COMMIT_H
+#define CACHE_COMMIT_H
+
+#include "cache/log.h"
+#include "cache/lookup.h"
+
+enum item_end {
+    END_REPLACED, /* or removed */
+    END_EVICTED,
+    END_EXPIRED,
+    END_FLUSHED,
+};
+
+/* Of an item that no slot points to any more; the bucket it was in is still locked. */
+void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
+                   const struct found *found, enum item_end why);
+
+/* Takes out an item that a reader found expired or flushed, if it is still there. */
+void item_reap(struct cache_thread *thread, struct cache_tenant *tenant,
+               const struct cache_key *key, uint32_t now);
+
+/* The next cas; above `old` unless a client chose that. 0 without cas. */
+uint64_t cas_next(struct cache_thread *thread, uint64_t old);
+
+/* A new item in its room, with everything but its cas set. */
+struct commit {
+    struct room room;
+    uint32_t exptime;
+    unsigned state; /* ITEM_STALE, ITEM_WON */
+    bool keeps_cas; /* the old item's */
+    bool sets_cas;
+    uint64_t new_cas;
+};
+
+/* With the key's place open and the decision taken: publishes the new item, ends the old one.
+ * False: the room is of a flushed generation, or the index is full; nothing has changed. */
+MUST_USE bool commit_publish(struct cache_thread *thread, struct cache_tenant *tenant,
+                             const struct cache_key *key, uint32_t now, struct place *place,
+                             const struct commit *commit, uint64_t *cas_out);
+
+/* Gives up an item that was not published. */
+void commit_abandon(struct cache_thread *thread, struct cache_tenant *tenant,
+                    const struct room *room);
+
+/* Room for an item of this shape, with header and key written: shared or a whole chain. The queue
+ * follows from what is known of the key. Views are void after it, as after log_reserve. */
+MUST_USE bool commit_prepare(struct cache_thread *thread, struct cache_tenant *tenant,
+                             const struct cache_key *key, const struct item_shape *shape,
+                             struct room *room_out);
+
+/* Writes into, or reads from, an item that may be a chain; `at` counts from the header. */
+void span_write(struct cache *cache, const struct room *room, size_t at, struct slice bytes);
+/* The bytes of an item from `at` on that lie together, at most to n_end. */
+struct slice span_read(const struct cache *cache, uint32_t location, size_t at, size_t n_end);
+
+void tenant_count_no_memory(struct cache_thread *thread, struct cache_tenant *tenant, size_t size);
+
+#endif

@@ -1,0 +1,327 @@
+#include "cache/evict.h"
+
+#include "cache/horizon.h"
+#include "cache/log.h"
+#include "cache/lookup.h"
+#include "cache/pool.h"
+#include "cache/commit.h"
+#include "cache/victim.h"
+
+#include <math.h>
+
+#define GARBAGE_ENOUGH 0.30 /* share of a segment that is worth copying the rest for */
+#define GARBAGE_LEAST  0.02 /* without evictions: any that gains something */
+#define SCAN_LEAST     64u  /* segments looked at for garbage before an eviction */
+#define AHEAD          16u  /* items whose buckets are prefetched */
+#define POOR_SHARE     0.75 /* more survivors than this: the eviction freed little */
+#define POOR_STEP      8u   /* so many in a row raise what a survivor must have by one hit */
+
+struct emptying {
+    struct cache_thread *thread;
+    struct cache_tenant *tenant;
+    struct counters *counters;
+    uint32_t segment;
+    uint64_t owner;
+    enum queue_kind queue;
+    bool is_cleaning; /* everything that lives stays */
+    double mean_size;
+    double score_least;
+    size_t n_kept; /* bytes */
+    bool is_stuck; /* no room for a copy, and nothing may be dropped */
+};
+
+struct met {
+    uint32_t location;
+    uint64_t hash;
+};
+
+/* ---- one item ---- */
+
+static void drop(struct emptying *e, const struct met *met, enum item_end why)
+{
+    struct place place;
+    if (!place_open_location(e->thread->cache, met->hash, met->location, &place))
+        return;
+    place_clear(e->thread, &place);
+    item_end_life(e->thread, e->tenant, &place.found, why);
+    place_close(&place);
+    if (why == END_EVICTED && e->queue == QUEUE_PROBATION)
+        ghost_insert(&e->tenant->ghost, met->hash);
+}
+
+static bool is_worth_keeping(const struct emptying *e, const struct item *item)
+{
+    unsigned hits = atomic_load_explicit(&item->hits, memory_order_relaxed) & ITEM_HITS;
+    if (hits == 0)
+        return false;
+    double size = (double)item_size(e->thread->cache, item);
+    return hits * sqrt(e->mean_size / size) >= e->score_least;
+}
+
+/* What an item that stays has left of its hits. */
+static void age_hits(const struct emptying *e, struct item *item)
+{
+    unsigned hits = atomic_load_explicit(&item->hits, memory_order_relaxed);
+    if (e->is_cleaning)
+        return;
+    if (e->queue == QUEUE_PROBATION)
+        hits &= ~ITEM_HITS;
+    else if ((hits & ITEM_HITS) != 0)
+        hits--;
+    atomic_store_explicit(&item->hits, (uint8_t)hits, memory_order_relaxed);
+}
+
+static enum queue_kind queue_after(const struct emptying *e)
+{
+    return e->is_cleaning ? e->queue : QUEUE_MAIN;
+}
+
+/* Switches the slot to the copy, if it still points to the original. */
+static void publish_copy(struct emptying *e, const struct met *met, const struct room *room)
+{
+    struct cache *cache = e->thread->cache;
+    struct item *from = location_item(cache, met->location), *to = room->item;
+    struct place place;
+    bool is_there = place_open_location(cache, met->hash, met->location, &place);
+    bool is_of_now = segment_owner(cache, room->segment) == e->owner;
+    if (is_there && is_of_now) {
+        item_copy_words(to, from);
+        age_hits(e, to);
+        if (from->layout & ITEM_IS_COUNTER) {
+            item_set_cas(to, item_cas(from));
+            memcpy((uint8_t *)to + item_value_at(to), (uint8_t *)from + item_value_at(from),
+                   item_n_value(from));
+        }
+        horizon_add(cache, room->segment, item_load_exptime(to), (int32_t)room->size);
+        bucket_switch(place.bucket, place.slot, room->location);
+        item_store_state(from, item_load_state(from) | ITEM_DEAD);
+        counter_add(&e->counters->moved, 1);
+        if (e->queue == QUEUE_PROBATION && queue_after(e) == QUEUE_MAIN)
+            counter_add(&e->counters->groups[size_group(room->size)].n_probation, -1);
+        e->n_kept += room->size;
+    } else {
+        item_store_state(to, ITEM_DEAD);
+        log_add_dead(cache, room->segment, room->size);
+        if (is_there) { /* flushed while it was copied */
+            place_clear(e->thread, &place);
+            item_end_life(e->thread, e->tenant, &place.found, END_FLUSHED);
+        }
+    }
+    if (is_there)
+        place_close(&place);
+}
+
+static bool keep(struct emptying *e, const struct met *met)
+{
+    struct cache *cache = e->thread->cache;
+    const struct item *from = location_item(cache, met->location);
+    struct room room;
+    if (!log_reserve(e->thread, e->tenant, queue_after(e), item_size(cache, from), LOG_COPY, &room))
+        return false;
+    item_copy_head(room.item, from);
+    if (!(from->layout & ITEM_IS_COUNTER))
+        memcpy((uint8_t *)room.item + item_value_at(from),
+               (const uint8_t *)from + item_value_at(from), item_n_value(from));
+    publish_copy(e, met, &room);
+    log_leave(cache, &room);
+    return true;
+}
+
+static void settle(struct emptying *e, const struct met *met)
+{
+    struct cache *cache = e->thread->cache;
+    const struct item *item = location_item(cache, met->location);
+    if (item_load_state(item) & ITEM_DEAD)
+        return;
+    if (e->owner != tenant_word(e->tenant))
+        drop(e, met, END_FLUSHED);
+    else if (item_is_expired(item, e->thread->now))
+        drop(e, met, END_EXPIRED);
+    else if ((e->is_cleaning || is_worth_keeping(e, item)) && keep(e, met))
+        return;
+    else if (cache->is_evicting)
+        drop(e, met, END_EVICTED);
+    else
+        e->is_stuck = true;
+}
+
+/* ---- one segment ---- */
+
+static void empty_shared(struct emptying *e)
+{
+    struct cache *cache = e->thread->cache;
+    const struct segment *segment = &cache->segments[e->segment];
+    uint32_t end = segment_position(segment), at = 0;
+    struct met ring[AHEAD];
+    unsigned n_met = 0, n_settled = 0;
+    while (at < end && !e->is_stuck) {
+        uint32_t location = segment_location(cache, e->segment, at);
+        const struct item *item = location_item(cache, location);
+        at += (uint32_t)item_size(cache, item);
+        if (item_load_state(item) & ITEM_DEAD)
+            continue;
+        struct met met = {location, cache_hash(cache, e->tenant, item_key(item))};
+        cache_prefetch_bucket(cache, met.hash);
+        if (n_met - n_settled == AHEAD)
+            settle(e, &ring[n_settled++ % AHEAD]);
+        ring[n_met++ % AHEAD] = met;
+    }
+    while (n_settled < n_met && !e->is_stuck)
+        settle(e, &ring[n_settled++ % AHEAD]);
+}
+
+/* A chain is not copied: what stays is put at the end of main. */
+static bool empty_chain(struct emptying *e)
+{
+    struct cache *cache = e->thread->cache;
+    struct met met = {segment_location(cache, e->segment, 0), 0};
+    struct item *item = location_item(cache, met.location);
+    struct place place;
+    met.hash = cache_hash(cache, e->tenant, item_key(item));
+    bool is_over = e->owner != tenant_word(e->tenant) || item_is_expired(item, e->thread->now);
+    if (!is_over && (e->is_cleaning || !cache->is_evicting || is_worth_keeping(e, item))) {
+        if (!place_open_location(cache, met.hash, met.location, &place))
+            return true;
+        age_hits(e, item);
+        atomic_fetch_add(&e->tenant->n_held, cache->segments[e->segment].n_chain);
+        if (e->queue == QUEUE_PROBATION && queue_after(e) == QUEUE_MAIN)
+            counter_add(&e->counters->groups[N_GROUPS - 1].n_probation, -1);
+        log_chain_enqueue(e->tenant, e->segment, queue_after(e), e->thread->now);
+        place_close(&place);
+        return false;
+    }
+    drop(e, &met,
+         e->owner != tenant_word(e->tenant) ? END_FLUSHED
+         : is_over                          ? END_EXPIRED
+                                            : END_EVICTED);
+    return true;
+}
+
+static void put_back(struct emptying *e)
+{
+    struct segment *segment = &e->thread->cache->segments[e->segment];
+    pthread_mutex_lock(&e->tenant->lock);
+    atomic_store(&segment->state, SEGMENT_SEALED);
+    atomic_fetch_add(&e->tenant->n_held, 1);
+    queue_append(e->tenant, e->segment);
+    pthread_mutex_unlock(&e->tenant->lock);
+}
+
+static void count_yield(struct emptying *e)
+{
+    struct cache_tenant *tenant = e->tenant;
+    if (e->is_cleaning)
+        return;
+    if ((double)e->n_kept > POOR_SHARE * (double)e->thread->cache->segment_size)
+        atomic_fetch_add(&tenant->n_poor, 1);
+    else
+        atomic_store(&tenant->n_poor, 0);
+}
+
+/* False: nothing came free. */
+static bool empty(struct emptying *e)
+{
+    struct cache *cache = e->thread->cache;
+    struct segment *segment = &cache->segments[e->segment];
+    e->counters = thread_counters(e->thread, e->tenant);
+    e->owner = segment_owner(cache, e->segment);
+    e->queue = (enum queue_kind)atomic_load(&segment->queue);
+    if (segment->is_chain) {
+        if (!empty_chain(e))
+            return true; /* it has moved on: progress, if not memory */
+    } else {
+        empty_shared(e);
+        if (e->is_stuck) {
+            put_back(e);
+            return false;
+        }
+        count_yield(e);
+    }
+    pool_retire(cache, e->segment);
+    return true;
+}
+
+static void prepare_ghost(struct cache_tenant *tenant, const struct tenant_totals *totals)
+{
+    size_t before = ghost_n_bytes(&tenant->ghost);
+    ghost_resize(&tenant->ghost, (size_t)(totals->n_items / 2));
+    size_t after = ghost_n_bytes(&tenant->ghost);
+    if (after != before) {
+        atomic_fetch_add(&tenant->cache->n_ghost_bytes, after - before);
+        pool_update_target(tenant->cache);
+    }
+}
+
+static uint32_t take_victim(struct cache_tenant *tenant, uint32_t now, struct emptying *e)
+{
+    struct cache *cache = tenant->cache;
+    struct tenant_totals totals;
+    tenant_totals_read(tenant, &totals);
+    pthread_mutex_lock(&tenant->lock);
+    uint32_t n_scan = cache->is_evicting ? SCAN_LEAST + cache->pool.n_fresh / 8 : UINT32_MAX;
+    uint32_t number = victim_take_garbage(
+        tenant, cache->is_evicting ? GARBAGE_ENOUGH : GARBAGE_LEAST, n_scan, now);
+    e->is_cleaning = number != SEGMENT_NONE || !cache->is_evicting;
+    if (number == SEGMENT_NONE && cache->is_evicting) {
+        prepare_ghost(tenant, &totals);
+        number = victim_take_oldest(tenant, &totals);
+    }
+    pthread_mutex_unlock(&tenant->lock);
+    e->mean_size = totals.mean_size;
+    e->score_least = 1.0 + atomic_load(&tenant->n_poor) / POOR_STEP;
+    return number;
+}
+
+bool evict_from(struct cache_thread *thread, struct cache_tenant *tenant)
+{
+    struct emptying e = {.thread = thread, .tenant = tenant};
+    e.segment = take_victim(tenant, thread->now, &e);
+    return e.segment != SEGMENT_NONE && empty(&e);
+}
+
+unsigned evict_garbage(struct cache_thread *thread, struct cache_tenant *tenant, unsigned n_max)
+{
+    unsigned n = 0;
+    for (; n < n_max; n++) {
+        struct emptying e = {.thread = thread, .tenant = tenant, .is_cleaning = true};
+        pthread_mutex_lock(&tenant->lock);
+        e.segment = victim_take_garbage(tenant, 0.97, UINT32_MAX, thread->now);
+        pthread_mutex_unlock(&tenant->lock);
+        if (e.segment == SEGMENT_NONE || !empty(&e))
+            break;
+    }
+    return n;
+}
+
+/* ---- whose ---- */
+
+static struct cache_tenant *furthest_above(struct cache *cache)
+{
+    struct cache_tenant *furthest = NULL;
+    double most = 0;
+    unsigned n = atomic_load(&cache->n_tenants);
+    for (unsigned i = 0; i < n; i++) {
+        struct cache_tenant *tenant = atomic_load(&cache->tenants[i]);
+        if (tenant == NULL || atomic_load(&tenant->n_held) == 0)
+            continue;
+        double above = (double)atomic_load(&tenant->n_held) * (double)cache->segment_size -
+                       (double)atomic_load(&tenant->guarantee);
+        if (atomic_load(&tenant->is_dying))
+            above += 1e18;
+        if (above > most) {
+            most = above;
+            furthest = tenant;
+        }
+    }
+    return furthest;
+}
+
+bool evict_somewhere(struct cache_thread *thread, struct cache_tenant *requester)
+{
+    struct cache_tenant *tenant = furthest_above(thread->cache);
+    if (tenant == NULL)
+        tenant = requester;
+    if (tenant != NULL && evict_from(thread, tenant))
+        return true;
+    return requester != NULL && requester != tenant && evict_from(thread, requester);
+}

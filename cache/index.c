@@ -1,0 +1,120 @@
+#include "cache/index.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+
+#define COMMIT_STEP ((size_t)1 << 12) /* buckets */
+#define SPINS       100u
+
+#if defined(__x86_64__) || defined(__i386__)
+#define cpu_relax() __builtin_ia32_pause()
+#else
+#define cpu_relax() atomic_signal_fence(memory_order_seq_cst)
+#endif
+
+bool index_init(struct index *index, size_t n_buckets, size_t n_max, bool has_huge_pages)
+{
+    void *at = mmap(NULL, n_max * sizeof(struct bucket), PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return false;
+    if (has_huge_pages)
+        (void)madvise(at, n_max * sizeof(struct bucket), MADV_HUGEPAGE);
+    index->buckets = at;
+    index->n_reserved = n_max;
+    index->n_committed = n_buckets;
+    if (mprotect(at, n_buckets * sizeof(struct bucket), PROT_READ | PROT_WRITE) != 0) {
+        index_fini(index);
+        return false;
+    }
+    atomic_store(&index->state, (uint64_t)n_buckets << 32);
+    atomic_store(&index->n_items, 0);
+    atomic_store(&index->is_splitting, 0);
+    return true;
+}
+
+void index_fini(struct index *index)
+{
+    if (index->buckets != NULL)
+        munmap(index->buckets, index->n_reserved * sizeof(struct bucket));
+    index->buckets = NULL;
+}
+
+bool bucket_try_lock(struct bucket *bucket)
+{
+    return atomic_load_explicit(&bucket->lock, memory_order_relaxed) == 0 &&
+           atomic_exchange_explicit(&bucket->lock, 1, memory_order_acquire) == 0;
+}
+
+void bucket_lock(struct bucket *bucket)
+{
+    for (unsigned n = 1; !bucket_try_lock(bucket); n++) {
+        if (n % SPINS == 0)
+            sched_yield();
+        else
+            cpu_relax();
+    }
+}
+
+void bucket_unlock(struct bucket *bucket)
+{
+    atomic_store_explicit(&bucket->lock, 0, memory_order_release);
+}
+
+void index_announce_move(struct index *index)
+{
+    /* The count fills the low half; a carry out of it would change the number of buckets. */
+    uint64_t state = index_state(index), next;
+    do {
+        next = (state & ~(uint64_t)UINT32_MAX) | (uint32_t)(state + 1);
+    } while (!atomic_compare_exchange_weak(&index->state, &state, next));
+}
+
+static bool commit_bucket(struct index *index, size_t n)
+{
+    if (n <= index->n_committed)
+        return true;
+    size_t step = COMMIT_STEP;
+    if (step > index->n_reserved - index->n_committed)
+        step = index->n_reserved - index->n_committed;
+    if (step == 0)
+        return false;
+    if (mprotect(index->buckets + index->n_committed, step * sizeof(struct bucket),
+                 PROT_READ | PROT_WRITE) != 0)
+        return false;
+    index->n_committed += step;
+    return true;
+}
+
+bool index_split_begin(struct index *index, struct index_split *split_out)
+{
+    if (atomic_exchange_explicit(&index->is_splitting, 1, memory_order_acquire) != 0)
+        return false;
+    uint32_t n = index_n_buckets(index_state(index));
+    if (!commit_bucket(index, (size_t)n + 1)) {
+        atomic_store_explicit(&index->is_splitting, 0, memory_order_release);
+        return false;
+    }
+    uint32_t top = 1u << (31 - __builtin_clz(n));
+    split_out->from = &index->buckets[n - top];
+    split_out->to = &index->buckets[n];
+    split_out->n_after = n + 1;
+    bucket_lock(split_out->from);
+    bucket_lock(split_out->to);
+    return true;
+}
+
+void index_split_publish(struct index *index, const struct index_split *split)
+{
+    uint64_t state = index_state(index), next;
+    do {
+        next = (uint64_t)split->n_after << 32 | (uint32_t)(state + 1);
+    } while (!atomic_compare_exchange_weak(&index->state, &state, next));
+}
+
+void index_split_end(struct index *index, struct index_split *split)
+{
+    bucket_unlock(split->to);
+    bucket_unlock(split->from);
+    atomic_store_explicit(&index->is_splitting, 0, memory_order_release);
+}

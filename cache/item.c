@@ -1,0 +1,76 @@
+#include "cache/item.h"
+
+uint8_t item_layout(const struct item_shape *shape)
+{
+    unsigned layout = 0;
+    if (shape->client_flags != 0 || shape->is_roomy)
+        layout |= ITEM_HAS_FLAGS;
+    if (cas_is_wide(shape->cas) || shape->is_roomy)
+        layout |= ITEM_HAS_WIDE_CAS;
+    if (shape->n_value > UINT16_MAX)
+        layout |= ITEM_HAS_WIDE_LENGTH;
+    if (shape->key_is_base64)
+        layout |= ITEM_IS_BASE64;
+    if (shape->is_counter)
+        layout |= ITEM_IS_COUNTER;
+    return (uint8_t)layout;
+}
+
+size_t item_shape_n_bytes(const struct item_shape *shape)
+{
+    return ITEM_HEADER + shape->key.n + item_words(item_layout(shape)) + shape->n_value;
+}
+
+void item_init(struct item *item, const struct item_shape *shape, uint32_t now)
+{
+    atomic_store_explicit(&item->exptime, CACHE_NEVER, memory_order_relaxed);
+    atomic_store_explicit(&item->last_access, now, memory_order_relaxed);
+    item_store_state(item, 0);
+    atomic_store_explicit(&item->hits, 0, memory_order_relaxed);
+    item->n_key = (uint8_t)shape->key.n;
+    item->layout = item_layout(shape);
+    item->n_value = (uint16_t)(shape->n_value > UINT16_MAX ? 0 : shape->n_value);
+    memcpy(item->bytes, shape->key.p, shape->key.n);
+    if (item->layout & ITEM_HAS_WIDE_LENGTH)
+        memcpy((uint8_t *)item + item_value_at(item) - 4, &shape->n_value, 4);
+    if (item->layout & ITEM_HAS_FLAGS)
+        item_set_client_flags(item, shape->client_flags);
+    item_set_cas(item, 0);
+}
+
+void item_set_cas(struct item *item, uint64_t cas)
+{
+    item->cas_low = (uint32_t)cas;
+    item->cas_high = (uint16_t)(cas >> 32);
+    if (item->layout & ITEM_HAS_WIDE_CAS)
+        memcpy(item_wide_cas_at(item), &cas, sizeof cas);
+    else
+        MUST(!cas_is_wide(cas));
+}
+
+void item_set_client_flags(struct item *item, uint32_t flags)
+{
+    memcpy(item->bytes + item->n_key, &flags, sizeof flags);
+}
+
+void item_copy_words(struct item *to, const struct item *from)
+{
+    atomic_store_explicit(&to->exptime, item_load_exptime(from), memory_order_relaxed);
+    atomic_store_explicit(&to->last_access,
+                          atomic_load_explicit(&from->last_access, memory_order_relaxed),
+                          memory_order_relaxed);
+    item_store_state(to, item_load_state(from) & ~(unsigned)ITEM_DEAD);
+    atomic_store_explicit(&to->hits, atomic_load_explicit(&from->hits, memory_order_relaxed),
+                          memory_order_relaxed);
+}
+
+void item_copy_head(struct item *to, const struct item *from)
+{
+    item_copy_words(to, from);
+    to->cas_low = from->cas_low;
+    to->cas_high = from->cas_high;
+    to->n_value = from->n_value;
+    to->n_key = from->n_key;
+    to->layout = from->layout;
+    memcpy(to->bytes, from->bytes, from->n_key + item_words(from->layout));
+}

@@ -1,0 +1,166 @@
+/* item.h - how an item lies in a segment: 20 bytes of header, the key, optional words, the value.
+ * Owns: nothing; an item belongs to its segment.
+ * Thread: a published item is immutable but for its atomic words. Their writers hold the bucket's
+ *         lock, except for last_access and hits, which any reader may lose a race on.
+ * Never: changes key, layout or value of a published item; counters (ITEM_IS_COUNTER) excepted,
+ *        whose value and cas are read and written under the bucket's lock only. */
+#ifndef CACHE_ITEM_H
+#define CACHE_ITEM_H
+
+#include "cache/cache.h"
+
+#include <stdatomic.h>
+
+/*  0        4             8         12         14        16      17       18      19     20
+ *  | exptime | last access | cas low | cas high | n_value | n_key | layout | state | hits | key ...
+ *  ... key | client flags (4) | wide cas (8) | wide length (4) | value | up to the next unit */
+struct item {
+    _Atomic uint32_t exptime;
+    _Atomic uint32_t last_access;
+    uint32_t cas_low;
+    uint16_t cas_high;
+    uint16_t n_value;
+    uint8_t n_key;
+    uint8_t layout;
+    _Atomic uint8_t state;
+    _Atomic uint8_t hits;
+    uint8_t bytes[];
+};
+
+#define ITEM_HEADER 20
+_Static_assert(sizeof(struct item) == ITEM_HEADER, "the item header is 20 bytes");
+
+/* layout: fixed when the item is made */
+#define ITEM_HAS_FLAGS       0x01
+#define ITEM_HAS_WIDE_CAS    0x02
+#define ITEM_HAS_WIDE_LENGTH 0x04
+#define ITEM_IS_BASE64       0x08
+#define ITEM_IS_COUNTER      0x10
+
+/* state */
+#define ITEM_DEAD  0x01 /* no slot points here any more */
+#define ITEM_STALE 0x02
+#define ITEM_WON   0x04 /* somebody was told to recache it */
+
+/* hits: a saturating count, and one bit that stays */
+#define ITEM_HITS_MAX 3u
+#define ITEM_HITS     0x03u
+#define ITEM_FETCHED  0x80u
+
+#define ITEM_CAS_BITS 48
+
+/* What decides an item's layout and size. */
+struct item_shape {
+    struct slice key;
+    uint64_t cas; /* only whether it is wide matters */
+    uint32_t client_flags;
+    uint32_t n_value;
+    bool key_is_base64;
+    bool is_counter;
+    bool is_roomy; /* with flags and wide cas in any case: they become known at the commit */
+};
+
+static inline uint8_t item_load_state(const struct item *item)
+{
+    return atomic_load_explicit(&item->state, memory_order_relaxed);
+}
+
+/* Under the bucket's lock, or before the item is published. */
+static inline void item_store_state(struct item *item, unsigned state)
+{
+    atomic_store_explicit(&item->state, (uint8_t)state, memory_order_relaxed);
+}
+
+static inline uint32_t item_load_exptime(const struct item *item)
+{
+    return atomic_load_explicit(&item->exptime, memory_order_relaxed);
+}
+
+static inline bool exptime_is_over(uint32_t exptime, uint32_t now)
+{
+    return exptime != CACHE_NEVER && exptime <= now;
+}
+
+static inline bool item_is_expired(const struct item *item, uint32_t now)
+{
+    return exptime_is_over(item_load_exptime(item), now);
+}
+
+static inline size_t item_words(uint8_t layout)
+{
+    return (layout & ITEM_HAS_FLAGS ? 4u : 0u) + (layout & ITEM_HAS_WIDE_CAS ? 8u : 0u) +
+           (layout & ITEM_HAS_WIDE_LENGTH ? 4u : 0u);
+}
+
+/* Bytes before the value. */
+static inline size_t item_value_at(const struct item *item)
+{
+    return ITEM_HEADER + item->n_key + item_words(item->layout);
+}
+
+static inline uint32_t item_n_value(const struct item *item)
+{
+    if (LIKELY(!(item->layout & ITEM_HAS_WIDE_LENGTH)))
+        return item->n_value;
+    uint32_t n;
+    memcpy(&n, (const uint8_t *)item + item_value_at(item) - 4, sizeof n);
+    return n;
+}
+
+static inline uint32_t item_client_flags(const struct item *item)
+{
+    if (!(item->layout & ITEM_HAS_FLAGS))
+        return 0;
+    uint32_t flags;
+    memcpy(&flags, item->bytes + item->n_key, sizeof flags);
+    return flags;
+}
+
+static inline uint8_t *item_wide_cas_at(const struct item *item)
+{
+    return (uint8_t *)item->bytes + item->n_key + (item->layout & ITEM_HAS_FLAGS ? 4 : 0);
+}
+
+static inline uint64_t item_cas(const struct item *item)
+{
+    if (LIKELY(!(item->layout & ITEM_HAS_WIDE_CAS)))
+        return (uint64_t)item->cas_high << 32 | item->cas_low;
+    uint64_t cas;
+    memcpy(&cas, item_wide_cas_at(item), sizeof cas);
+    return cas;
+}
+
+static inline struct slice item_key(const struct item *item)
+{
+    return slice_of(item->bytes, item->n_key);
+}
+
+/* Bytes that lie in the segment, without rounding. */
+static inline size_t item_n_bytes(const struct item *item)
+{
+    return item_value_at(item) + item_n_value(item);
+}
+
+static inline bool cas_is_wide(uint64_t cas)
+{
+    return cas >> ITEM_CAS_BITS != 0;
+}
+
+uint8_t item_layout(const struct item_shape *shape);
+size_t item_shape_n_bytes(const struct item_shape *shape);
+
+/* Writes header, key and optional words; the value is the caller's to fill. cas 0, never expires.
+ */
+void item_init(struct item *item, const struct item_shape *shape, uint32_t now);
+
+/* Before publishing, or for a counter under the bucket's lock. The layout must have room. */
+void item_set_cas(struct item *item, uint64_t cas);
+void item_set_client_flags(struct item *item, uint32_t flags);
+
+/* Copies what may change while the item is published. */
+void item_copy_words(struct item *to, const struct item *from);
+
+/* Copies header, key and optional words of an item that may be published; not the value. */
+void item_copy_head(struct item *to, const struct item *from);
+
+#endif

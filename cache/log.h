@@ -1,0 +1,71 @@
+/* log.h - room for new items: open segments, and chains for what is too large to share one.
+ * Owns: the tenants' open segments and the order of their queues.
+ * Thread: online ones, outside of bucket locks; takes the tenant's lock.
+ * Never: publishes an item. */
+#ifndef CACHE_LOG_H
+#define CACHE_LOG_H
+
+#include "cache/engine.h"
+
+/* Room for one item that is not published yet; it keeps evictors off its segment until
+ * log_leave. A chain's room is its first segment. */
+struct room {
+    struct item *item;
+    uint32_t location;
+    uint32_t segment;
+    uint32_t size; /* bytes in this segment */
+    bool is_chain;
+    bool is_upload;
+};
+
+/* Where room may come from. */
+enum log_purpose {
+    LOG_STORE,  /* a new item: may evict others, and leaves some segments for copying */
+    LOG_COPY,   /* an evictor's copy: takes the last segment, never evicts */
+    LOG_UPLOAD, /* like LOG_STORE, in segments that only uploads share */
+};
+
+/* Room in a shared segment; size is rounded and at most shared_size_max. May evict: item pointers
+ * of a thread that has handed out no views are void after it. False: no memory. */
+MUST_USE bool log_reserve(struct cache_thread *thread, struct cache_tenant *tenant,
+                          enum queue_kind queue, size_t size, enum log_purpose purpose,
+                          struct room *room_out);
+
+/* A segment of its own for the first bytes of a large item, and one more for an existing chain.
+ * The tenant holds them from then on; they are in no queue. */
+MUST_USE bool log_chain_begin(struct cache_thread *thread, struct cache_tenant *tenant,
+                              struct room *room_out);
+MUST_USE bool log_chain_extend(struct cache_thread *thread, struct cache_tenant *tenant,
+                               uint32_t first, uint32_t *last);
+/* Puts a chain into its queue (before it is published), takes it out and into limbo (when no slot
+ * points to it any more). */
+void log_chain_enqueue(struct cache_tenant *tenant, uint32_t first, enum queue_kind queue,
+                       uint32_t now);
+void log_chain_retire(struct cache_tenant *tenant, uint32_t first);
+/* A chain that was never published. */
+void log_chain_discard(struct cache_tenant *tenant, uint32_t first);
+
+/* The item is whole, published or dead: evictors may come. */
+void log_leave(struct cache *cache, const struct room *room);
+
+/* The bytes of an item in a shared segment are of no use any more. */
+void log_add_dead(struct cache *cache, uint32_t segment, size_t size);
+
+/* ---- queues; with the tenant's lock ---- */
+void queue_append(struct cache_tenant *tenant, uint32_t segment);
+void queue_unlink(struct cache_tenant *tenant, uint32_t segment);
+/* No more items in this open segment. */
+void segment_seal(struct cache_tenant *tenant, uint32_t segment);
+
+static inline uint32_t segment_position(const struct segment *segment)
+{
+    return (uint32_t)atomic_load_explicit(&segment->room, memory_order_acquire) &
+           (uint32_t)(ROOM_SEALED - 1);
+}
+
+static inline bool segment_has_writers(const struct segment *segment)
+{
+    return atomic_load_explicit(&segment->room, memory_order_acquire) >> 32 != 0;
+}
+
+#endif

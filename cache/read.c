@@ -1,0 +1,311 @@
+#include "cache/horizon.h"
+#include "cache/store.h"
+
+void item_bump(struct item *item, uint32_t now)
+{
+    unsigned hits = atomic_load_explicit(&item->hits, memory_order_relaxed);
+    unsigned after = hits | ITEM_FETCHED;
+    if ((hits & ITEM_HITS) < ITEM_HITS_MAX)
+        after++;
+    if (after != hits)
+        atomic_store_explicit(&item->hits, (uint8_t)after, memory_order_relaxed);
+    if (atomic_load_explicit(&item->last_access, memory_order_relaxed) != now)
+        atomic_store_explicit(&item->last_access, now, memory_order_relaxed);
+}
+
+uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant, struct slice key)
+{
+    return hash_bytes(&cache->hash_key, key, tenant->salt);
+}
+
+void cache_prefetch_bucket(const struct cache *cache, uint64_t hash)
+{
+    uint64_t state = index_state(&cache->index);
+    __builtin_prefetch(index_bucket(&cache->index, state, hash, 0));
+    __builtin_prefetch(index_bucket(&cache->index, state, hash, 1));
+}
+
+void cache_prefetch_item(const struct cache *cache, uint64_t hash)
+{
+    uint64_t state = index_state(&cache->index);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct bucket *bucket = index_bucket(&cache->index, state, hash, i);
+        unsigned match = bucket_match(bucket, hash_tag(hash));
+        for (; match != 0; match &= match - 1) {
+            unsigned slot = (unsigned)__builtin_ctz(match);
+            const char *item = (const char *)location_item(cache, bucket_location(bucket, slot));
+            __builtin_prefetch(item);
+            __builtin_prefetch(item + 64);
+        }
+    }
+}
+
+/* What does not depend on locks. */
+static void describe(const struct cache *cache, const struct found *found,
+                     struct cache_item *item_out)
+{
+    const struct item *item = found->item;
+    unsigned state = item_load_state(item);
+    item_out->client_flags = item_client_flags(item);
+    item_out->exptime = item_out->exptime_before = item_load_exptime(item);
+    item_out->last_access = atomic_load_explicit(&item->last_access, memory_order_relaxed);
+    item_out->n_value = item_n_value(item);
+    item_out->size = (uint32_t)item_n_bytes(item);
+    item_out->item_class = (uint8_t)(size_group(item_size(cache, item)) + 1);
+    item_out->was_fetched =
+        (atomic_load_explicit(&item->hits, memory_order_relaxed) & ITEM_FETCHED) != 0;
+    item_out->is_stale = (state & ITEM_STALE) != 0;
+    item_out->is_already_won = (state & ITEM_WON) != 0;
+    item_out->is_won = false;
+    item_out->key_is_base64 = (item->layout & ITEM_IS_BASE64) != 0;
+    item_out->handle = found->location;
+    item_out->cas = 0;
+    item_out->value = NULL;
+    size_t at = item_value_at(item);
+    if (at + item_out->n_value <= cache->segment_size)
+        item_out->value = (const uint8_t *)item + at;
+}
+
+/* A counter's value and cas: its bucket is locked. */
+static void describe_counter(const struct item *item, struct cache_item *item_out)
+{
+    item_out->cas = item_cas(item);
+    memcpy(item_out->number, (const uint8_t *)item + item_value_at(item), item_out->n_value);
+    item_out->value = item_out->number;
+}
+
+void item_describe_locked(const struct cache *cache, const struct found *found,
+                          struct cache_item *item_out)
+{
+    describe(cache, found, item_out);
+    if (found->item->layout & ITEM_IS_COUNTER)
+        describe_counter(found->item, item_out);
+    else
+        item_out->cas = item_cas(found->item);
+}
+
+static enum cache_result get_locked(struct cache_thread *thread, struct cache_tenant *tenant,
+                                    const struct cache_key *key, uint32_t now, bool is_silent,
+                                    struct cache_item *item_out)
+{
+    struct place place;
+    place_open(thread->cache, tenant, key, &place);
+    enum cache_result result = item_judge(&place.found, tenant_word(tenant), now);
+    if (result == CACHE_OK) {
+        item_describe_locked(thread->cache, &place.found, item_out);
+        if (!is_silent)
+            item_bump(place.found.item, now);
+    }
+    place_close(&place);
+    return result;
+}
+
+static enum cache_result get(struct cache_thread *thread, struct cache_tenant *tenant,
+                             const struct cache_key *key, uint32_t now, bool is_silent,
+                             struct cache_item *item_out)
+{
+    struct cache *cache = thread->cache;
+    struct found found;
+    if (!lookup_find(cache, tenant, key, &found))
+        return CACHE_MISS;
+    thread->has_views = true;
+    enum cache_result result = item_judge(&found, tenant_word(tenant), now);
+    if (UNLIKELY(result != CACHE_OK)) {
+        item_reap(thread, tenant, key, now);
+        return result;
+    }
+    if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER))
+        return get_locked(thread, tenant, key, now, is_silent, item_out);
+    describe(cache, &found, item_out);
+    item_out->cas = item_cas(found.item);
+    if (!is_silent)
+        item_bump(found.item, now);
+    return CACHE_OK;
+}
+
+enum cache_result cache_get(struct cache_thread *thread, struct cache_tenant *tenant,
+                            const struct cache_key *key, uint32_t now, struct cache_item *item_out)
+{
+    return get(thread, tenant, key, now, false, item_out);
+}
+
+/* ---- access: touch, and meta's stale, won and recache ---- */
+
+static bool wins(const struct cache_item *item, const struct cache_access *access, uint32_t now)
+{
+    if (!access->has_state || item->is_already_won)
+        return false;
+    if (item->is_stale)
+        return true;
+    return access->does_recache && item->exptime != CACHE_NEVER &&
+           (uint64_t)item->exptime < (uint64_t)now + access->recache_ttl;
+}
+
+static void touch(struct cache *cache, const struct found *found, uint32_t exptime)
+{
+    int32_t size = (int32_t)item_size(cache, found->item);
+    if (!cache->segments[found->segment].is_chain) {
+        horizon_add(cache, found->segment, item_load_exptime(found->item), -size);
+        horizon_add(cache, found->segment, exptime, size);
+    }
+    atomic_store_explicit(&found->item->exptime, exptime, memory_order_relaxed);
+}
+
+static void change(struct cache_thread *thread, const struct found *found, uint32_t now,
+                   const struct cache_access *access, struct cache_item *item_out)
+{
+    struct item *item = found->item;
+    if (wins(item_out, access, now)) {
+        item_store_state(item, item_load_state(item) | ITEM_WON);
+        item_out->is_won = true;
+    }
+    if (access->does_touch) {
+        touch(thread->cache, found, access->exptime);
+        item_out->exptime = access->exptime;
+    }
+    if (!access->is_silent)
+        item_bump(item, now);
+}
+
+static enum cache_result access_locked(struct cache_thread *thread, struct cache_tenant *tenant,
+                                       const struct cache_key *key, uint32_t now,
+                                       const struct cache_access *access,
+                                       struct cache_item *item_out)
+{
+    struct place place;
+    place_open(thread->cache, tenant, key, &place);
+    enum cache_result result = item_judge(&place.found, tenant_word(tenant), now);
+    if (result == CACHE_OK) {
+        item_describe_locked(thread->cache, &place.found, item_out);
+        change(thread, &place.found, now, access, item_out);
+        thread->has_views = true;
+    }
+    place_close(&place);
+    if (result == CACHE_EXPIRED || result == CACHE_FLUSHED)
+        item_reap(thread, tenant, key, now);
+    return result;
+}
+
+/* An empty item that this caller has won. CACHE_NOT_STORED: another was faster. */
+static enum cache_result vivify(struct cache_thread *thread, struct cache_tenant *tenant,
+                                const struct cache_key *key, uint32_t now,
+                                const struct cache_access *access, struct cache_item *item_out)
+{
+    struct cache *cache = thread->cache;
+    struct item_shape shape = {.key = key->bytes,
+                               .cas = access->sets_cas ? access->new_cas : 0,
+                               .key_is_base64 = access->key_is_base64};
+    struct commit commit = {.exptime = access->vivify_exptime,
+                            .state = ITEM_WON,
+                            .sets_cas = access->sets_cas,
+                            .new_cas = access->new_cas};
+    struct place place;
+    uint64_t cas;
+    thread->now = now;
+    if (!commit_prepare(thread, tenant, key, &shape, &commit.room))
+        return CACHE_NO_MEMORY;
+    place_open(cache, tenant, key, &place);
+    bool is_mine = item_judge(&place.found, tenant_word(tenant), now) != CACHE_OK &&
+                   commit_publish(thread, tenant, key, now, &place, &commit, &cas);
+    if (is_mine) {
+        struct found made = {commit.room.item, commit.room.location, commit.room.segment,
+                             tenant_word(tenant)};
+        describe(cache, &made, item_out);
+        item_out->cas = cas;
+        item_out->is_won = true;
+        item_out->is_already_won = false;
+        thread->has_views = true;
+    }
+    place_close(&place);
+    if (is_mine)
+        log_leave(cache, &commit.room);
+    else
+        commit_abandon(thread, tenant, &commit.room);
+    lookup_grow(thread);
+    return is_mine ? CACHE_OK : CACHE_NOT_STORED;
+}
+
+/* Most accesses with state meet an item without any: no lock then. */
+static bool needs_lock(struct cache_thread *thread, struct cache_tenant *tenant,
+                       const struct cache_key *key, uint32_t now, const struct cache_access *access)
+{
+    struct found found;
+    if (access->does_touch)
+        return true;
+    if (!access->has_state || !lookup_find(thread->cache, tenant, key, &found))
+        return false;
+    uint32_t exptime = item_load_exptime(found.item);
+    return item_load_state(found.item) != 0 ||
+           (access->does_recache && exptime != CACHE_NEVER &&
+            (uint64_t)exptime < (uint64_t)now + access->recache_ttl);
+}
+
+enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant *tenant,
+                               const struct cache_key *key, uint32_t now,
+                               const struct cache_access *access, struct cache_item *item_out)
+{
+    enum cache_result result;
+    item_out->is_won = false;
+    for (unsigned i = 0; i < STORE_TRIES; i++) {
+        if (needs_lock(thread, tenant, key, now, access))
+            result = access_locked(thread, tenant, key, now, access, item_out);
+        else
+            result = get(thread, tenant, key, now, access->is_silent, item_out);
+        if (result == CACHE_OK || !access->does_vivify)
+            return result;
+        enum cache_result made = vivify(thread, tenant, key, now, access, item_out);
+        if (made == CACHE_OK)
+            return result;
+        if (made == CACHE_NO_MEMORY)
+            return made;
+    }
+    return CACHE_NO_MEMORY;
+}
+
+struct slice cache_item_chunk(const struct cache *cache, const struct cache_item *item,
+                              size_t offset)
+{
+    if (item->value != NULL)
+        return slice_of(item->value + offset, item->n_value - offset);
+    size_t value_at = item->size - item->n_value;
+    return span_read(cache, (uint32_t)item->handle, value_at + offset, item->size);
+}
+
+/* ---- pins ---- */
+
+static bool may_pin_more(const struct cache *cache, const struct cache_tenant *tenant)
+{
+    size_t limit = atomic_load(&tenant->limit), memory = atomic_load(&cache->memory);
+    size_t bound = (limit < memory ? limit : memory) / 8;
+    return (size_t)atomic_load(&tenant->n_pinned) << cache->segment_shift < bound;
+}
+
+bool cache_pin(struct cache_thread *thread, const struct cache_item *item)
+{
+    struct cache *cache = thread->cache;
+    uint32_t number = location_segment(cache, (uint32_t)item->handle);
+    struct segment *segment = &cache->segments[number];
+    struct cache_tenant *tenant =
+        atomic_load(&cache->tenants[word_tenant(segment_owner(cache, number))]);
+    /* What a pin keeps is the whole segment, so that is what counts, once. */
+    if (atomic_load(&segment->n_pins) == 0 && !may_pin_more(cache, tenant))
+        return false;
+    if (atomic_fetch_add(&segment->n_pins, 1) == 0)
+        atomic_fetch_add(&tenant->n_pinned, segment->n_chain);
+    return true;
+}
+
+void cache_unpin(struct cache_thread *thread, uint64_t handle, uint32_t n_value)
+{
+    struct cache *cache = thread->cache;
+    uint32_t number = location_segment(cache, (uint32_t)handle);
+    struct segment *segment = &cache->segments[number];
+    struct cache_tenant *tenant =
+        atomic_load(&cache->tenants[word_tenant(segment_owner(cache, number))]);
+    uint32_t n_chain = segment->n_chain;
+    (void)n_value;
+    uint32_t before = atomic_fetch_sub_explicit(&segment->n_pins, 1, memory_order_acq_rel);
+    MUST(before > 0);
+    if (before == 1)
+        atomic_fetch_sub(&tenant->n_pinned, n_chain);
+}
