@@ -9,7 +9,7 @@
 
 #define DEFAULT_THREADS       2
 #define DEFAULT_QUEUE         4096
-#define DEFAULT_ATTEMPTS      20
+#define DEFAULT_ATTEMPTS      10
 #define DEFAULT_TIME_LIMIT_MS 10000
 
 /* ---- the current set ---- */

@@ -83,7 +83,7 @@ struct auth_config {
     const char *realm;          /* realm and FQDN given to cyrus; NULL = the host's name */
     unsigned n_threads;         /* 0 = 2 */
     unsigned queue_max;         /* logins waiting for a thread; 0 = 4096 */
-    unsigned attempts_max;      /* failures until outcome.must_close; 0 = 20 */
+    unsigned attempts_max;      /* failures until outcome.must_close; 0 = 10 */
     unsigned time_limit_ms;     /* a login waiting longer in the queue fails; 0 = 10000 */
     bool is_plain_allowed;      /* PLAIN on plaintext TCP that is not loopback */
     bool is_rights_warn;        /* rights-mode=warn: missing rights are reported, not refused */

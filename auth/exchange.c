@@ -351,6 +351,9 @@ void exchange_init(struct auth_session *session)
 
 static enum session_turn run(struct auth_session *session, uint64_t now_ms, uint64_t *start_ms_out)
 {
+    if (!session->is_resumed &&
+        now_ms - session->job.added_ms > session->auth->config.time_limit_ms)
+        return fail(session, "it waited too long for an auth thread", false, now_ms);
     if (session->data != NULL && session->data->n > AUTH_DATA_MAX)
         return fail(session, "the message is too long", false, now_ms);
     if (session->is_resumed && session->work != WORK_TEXT)

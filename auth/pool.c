@@ -162,6 +162,8 @@ bool pool_add(struct pool *pool, struct pool_job *job, bool is_again)
     pthread_mutex_lock(&pool->lock);
     bool is_taken = is_again || pool->n_waiting < pool->queue_max;
     if (is_taken) {
+        if (!is_again)
+            job->added_ms = clock_ms();
         link_job(pool, job);
         pthread_cond_signal(&pool->changed);
     }

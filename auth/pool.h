@@ -16,6 +16,7 @@ struct pool_job {
     struct pool_job *next; /* the pool's, while it waits */
     struct pool_job *previous;
     uint64_t start_ms; /* CLOCK_MONOTONIC; not before this time */
+    uint64_t added_ms; /* when pool_add took it, waits of its own not counted */
     bool is_waiting;   /* under the pool's lock */
     void (*run)(struct pool_job *job, uint64_t now_ms);
 };
