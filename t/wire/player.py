@@ -157,7 +157,7 @@ class Player:
     def check_silence(self):
         """Nothing may stand between the last answer and that of one more command."""
         for index, is_closed in enumerate(self.is_closed):
-            if is_closed:
+            if is_closed or self.transcript.open_end is not None:
                 continue
             asked, answer = (NOOP, NOOP_REPLY) if self.transcript.is_binary else (b"mn\r\n", b"MN\r\n")
             self.send_whole(index, asked)

@@ -7,6 +7,7 @@ A file is one behaviour. Its lines:
   # file NAME: LINE       a line of a file in the server's folder, which {folder} stands for above
   # keepd-only: REASON    not played against the reference
   # plain-only: REASON    not played inside TLS
+  # open-end: REASON      no last question to see that nothing more was answered
   # one-request: REASON   not played pipelined or byte by byte
   > bytes                 to be sent
   < bytes                 to be received
@@ -138,6 +139,7 @@ class Transcript:
         self.keepd_only = None
         self.plain_only = None
         self.one_request = None
+        self.open_end = None
         self.steps = []
         with open(path, encoding="latin-1", newline="\n") as file:
             for number, line in enumerate(file, 1):
@@ -173,6 +175,8 @@ class Transcript:
             self.keepd_only = rest.strip()
         elif word == "plain-only":
             self.plain_only = rest.strip()
+        elif word == "open-end":
+            self.open_end = rest.strip()
         elif word == "one-request":
             self.one_request = rest.strip()
 
