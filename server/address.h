@@ -5,6 +5,7 @@
 #define SERVER_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -22,5 +23,11 @@ void address_render_host(const union address *address, char *out, size_t n_out);
 
 /* "tcp:127.0.0.1:11211", "tcp6:[::1]:11211", "unix" */
 void address_render(const union address *address, char *out, size_t n_out);
+
+/* 0 for a unix socket. */
+int address_port(const union address *address);
+
+/* Only processes of this host reach it. */
+bool address_is_loopback(const union address *address);
 
 #endif

@@ -4,17 +4,19 @@
 #include "server/conn.h"
 #include "server/listen_socket.h"
 #include "server/log.h"
+#include "server/service.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#define ACCEPT_BURST     128   /* connections taken before other events are looked at */
-#define LISTENER_WORKERS_MAX 1024 /* the largest -t */
-#define RETRY_ACCEPT_US  10000 /* after EMFILE, when no connection of ours closes */
+#define ACCEPT_BURST         128   /* connections taken before other events are looked at */
+#define LISTENER_WORKERS_MAX 1024  /* the largest -t */
+#define RETRY_ACCEPT_US      10000 /* after EMFILE, when no connection of ours closes */
 
 struct listener {
     struct listener_set *set;
@@ -169,8 +171,8 @@ static struct worker *dispatch(struct listener *listener, int fd, const union ad
         close(fd);
         return NULL;
     }
-    *arrival = (struct arrival){
-        .message.run = run_arrival, .fd = fd, .listener = listener, .peer = *peer};
+    *arrival =
+        (struct arrival){.message.run = run_arrival, .fd = fd, .listener = listener, .peer = *peer};
     atomic_fetch_add(&set->server->n_connections, 1);
     struct worker *worker = set->server->workers[set->next_worker];
     set->next_worker = (set->next_worker + 1) % set->server->n_workers;
@@ -278,9 +280,84 @@ static bool open_unix(struct listener_set *set, char *error, size_t n_error)
     return true;
 }
 
+/* ---- sockets that the service manager opened: they take the place of -l, -p and -s ---- */
+
+/* The manners of the -l with the same port, or none. */
+static struct listen_spec handed_spec(const struct settings *settings, const union address *address)
+{
+    int port = address_port(address);
+    for (size_t i = 0; i < settings->n_listeners; i++) {
+        const struct listen_spec *spec = &settings->listeners[i];
+        if (port > 0 && (spec->port == port || (spec->port < 0 && settings->tcp_port == port)))
+            return *spec;
+    }
+    return (struct listen_spec){.port = LISTEN_PORT_UNSET};
+}
+
+static bool is_listening_stream(int fd)
+{
+    int type = 0, is_listening = 0;
+    socklen_t n_type = sizeof type, n_listening = sizeof is_listening;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n_type) == 0 && type == SOCK_STREAM &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &n_listening) == 0 &&
+           is_listening != 0;
+}
+
+static void name_handed(struct listener *listener, const union address *address, socklen_t n)
+{
+    const struct sockaddr_un *local = (const struct sockaddr_un *)address;
+    listener->is_unix = address->family == AF_UNIX;
+    if (!listener->is_unix)
+        address_render(address, listener->name, sizeof listener->name);
+    else
+        snprintf(listener->name, sizeof listener->name, "unix:%.*s",
+                 (int)(n - offsetof(struct sockaddr_un, sun_path)), local->sun_path);
+}
+
+static bool adopt(struct listener_set *set, int fd, char *error, size_t n_error)
+{
+    const struct settings *settings = set->server->settings;
+    union {
+        union address any;
+        struct sockaddr_un local;
+    } address = {0};
+    socklen_t n = sizeof address;
+    if (!is_listening_stream(fd) || getsockname(fd, &address.any.any, &n) != 0 ||
+        evutil_make_socket_nonblocking(fd) != 0) {
+        snprintf(error, n_error, "descriptor %d of the service manager is no listening socket", fd);
+        return false;
+    }
+    if (settings->requires_auth && !settings->requires_login &&
+        !address_is_loopback(&address.any)) {
+        snprintf(error, n_error, "--require-auth: descriptor %d is open to other hosts", fd);
+        return false;
+    }
+    struct listener *listener = &set->listeners[set->n_listeners++];
+    *listener = (struct listener){.set = set, .fd = fd};
+    listener->spec = handed_spec(settings, &address.any);
+    name_handed(listener, &address.any, n);
+    return true;
+}
+
+static bool adopt_all(struct listener_set *set, char *error, size_t n_error)
+{
+    unsigned n = set->server->n_handed_sockets;
+    set->listeners = calloc(n, sizeof *set->listeners);
+    if (set->listeners == NULL)
+        return false;
+    for (unsigned i = 0; i < n; i++) {
+        int fd = SERVICE_FIRST_FD + (int)i;
+        if (!adopt(set, fd, error, n_error))
+            return false;
+    }
+    return true;
+}
+
 static bool open_all(struct listener_set *set, char *error, size_t n_error)
 {
     const struct settings *settings = set->server->settings;
+    if (set->server->n_handed_sockets > 0)
+        return adopt_all(set, error, n_error);
     if (settings->socket_path != NULL)
         return open_unix(set, error, n_error);
     for (size_t i = 0; i < settings->n_listeners; i++) {
