@@ -356,9 +356,7 @@ static enum verdict check_meta_get(const struct keyspace *ks, uint32_t key, stru
 {
     uint8_t head[KEYSPACE_KEY_MAX + 64];
     if (reply.p[0] == 'E')
-        return check_line("EN\r\n", "", reply.p, reply.n, n_used_out) == VERDICT_GOOD
-                   ? VERDICT_MISS
-                   : VERDICT_MORE;
+        return check_line("\n", "EN\r\n", reply.p, reply.n, n_used_out);
     size_t n_head = render_meta_head(ks, key, head);
     return check_value(ks, key, slice_of(head, n_head), SLICE("\r\n"), reply, n_used_out);
 }
