@@ -265,10 +265,14 @@ enum conn_flush conn_flush(struct conn *conn, enum conn_state next)
     return CONN_FLUSH_WAIT;
 }
 
-/* What the state waits for; a transport may want the other direction. */
+/* What the state waits for; a transport may want the other direction. Bytes that the transport
+ * holds are not announced by the socket: the connection goes on when the others had their turn. */
 static bool wait_for(struct conn *conn)
 {
-    return arm(conn, conn->io_wanted != 0 ? conn->io_wanted : states[state_now(conn)].waits);
+    short wanted = conn->io_wanted != 0 ? conn->io_wanted : states[state_now(conn)].waits;
+    if (wanted == EV_READ && conn->transport->has_pending(conn))
+        worker_make_ready(conn->worker, conn);
+    return arm(conn, wanted);
 }
 
 void conn_run(struct conn *conn)

@@ -87,7 +87,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 void worker_make_ready(struct worker *worker, struct conn *conn)
 {
-    MUST(!conn->is_queued);
+    if (conn->is_queued)
+        return;
     conn->is_queued = true;
     conn->next_in_queue = worker->ready;
     worker->ready = conn;
@@ -106,7 +107,7 @@ static void run_ready(struct worker *worker)
             conn->next_in_queue = worker->closed;
             worker->closed = conn;
         } else {
-            conn->is_resumed = true;
+            conn->is_resumed = state_now(conn) == CONN_YIELD;
             conn_run(conn);
         }
         conn = next;
