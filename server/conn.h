@@ -49,7 +49,7 @@ struct conn {
     uint8_t after_flush;            /* the state to go on with when the socket took all */
     bool wants_bytes;               /* what is buffered is no whole request: read first */
     bool closes_after_flush;
-    bool is_at_end;                 /* the peer will send no more */
+    bool has_opened;                /* its first bytes were looked at */
     uint8_t close_reason;
     short armed;                    /* EV_READ, EV_WRITE: what the event waits for now */
     _Atomic uint32_t last_active;   /* Unix second of the last bytes; read by `stats conns` */

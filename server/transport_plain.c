@@ -1,6 +1,9 @@
 #include "server/transport.h"
 
 #include "server/conn.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "tls/tls.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -12,11 +15,27 @@ static enum io plain_handshake(struct conn *conn)
     return IO_DONE;
 }
 
+/* Whose client library has TLS turned on for a port without: it would wait for an answer that it
+ * never understands. A hello that comes in pieces below a record's head is not worth the memory. */
+static bool speaks_tls(struct conn *conn, struct slice first)
+{
+    char address[ADDRESS_TEXT_MAX];
+    conn->has_opened = true;
+    if (first.n < 3 || tls_recognise(first) != TLS_OPENING_HELLO)
+        return false;
+    address_render_host(&conn->peer, address, sizeof address);
+    log_security(conn->worker->server->log, "tls_on_plain_port", LOG_STR("address", address),
+                 LOG_STR("listener", listener_name(conn->listener)), LOG_END);
+    return true;
+}
+
 static enum io plain_read(struct conn *conn, void *p, size_t n, size_t *n_out)
 {
     for (;;) {
         ssize_t got = recv(conn->fd, p, n, 0);
         if (got > 0) {
+            if (UNLIKELY(!conn->has_opened) && speaks_tls(conn, slice_of(p, (size_t)got)))
+                return IO_CLOSED;
             *n_out = (size_t)got;
             return IO_DONE;
         }
