@@ -1,6 +1,7 @@
 #include "auth/auth.h"
 #include "server/conn.h"
 #include "server/create_auth.h"
+#include "server/create_tls.h"
 #include "server/jobs.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -27,7 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define JOB_THREADS 2 /* for handshakes */
+#define JOB_THREADS_MIN 2 /* for handshakes */
+#define TEND_S      60
 
 /* The master: its loop accepts, ticks and takes signals. */
 struct master {
@@ -38,6 +40,7 @@ struct master {
     struct event *tick_event;
     struct event *signals[8];
     size_t n_signals;
+    uint32_t tended; /* Unix second of the last refresh_tend */
     time_t wall_at_start;
     struct timespec monotonic_at_start;
     unsigned n_workers_started;
@@ -76,12 +79,20 @@ static void schedule_tick(struct master *m)
     event_add(m->tick_event, &wait);
 }
 
+static void tend(struct master *m)
+{
+    m->tended = server_now(&m->server);
+    refresh_tend(&m->server);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct master *m = arg;
     (void)fd;
     (void)what;
     publish_time(m);
+    if (server_now(&m->server) - m->tended >= TEND_S)
+        tend(m);
     schedule_tick(m);
 }
 
@@ -200,7 +211,8 @@ static int start_threads(struct master *m)
         return fail(EXIT_BAD_VALUE, "Can't create thread: the reaper");
     m->is_cache_started = true;
     if (server->tls != NULL) {
-        server->jobs = jobs_create(JOB_THREADS);
+        unsigned n = server->n_workers / 2;
+        server->jobs = jobs_create(n > JOB_THREADS_MIN ? n : JOB_THREADS_MIN);
         if (server->jobs == NULL)
             return fail(EXIT_BAD_VALUE, "Can't create thread: a job thread");
     }
@@ -209,31 +221,6 @@ static int start_threads(struct master *m)
             return fail(EXIT_BAD_VALUE, "Can't create thread: a worker");
     }
     return 0;
-}
-
-static int create_tls(struct master *m)
-{
-    const struct settings *settings = &m->settings;
-    struct tls_report report;
-    struct tls_config config;
-    if (!settings->has_tls)
-        return 0;
-    tls_config_init(&config);
-    config.chain_cert = settings->tls_chain_file;
-    config.key = settings->tls_key_file;
-    config.key_format = (enum tls_key_format)settings->tls_key_format;
-    config.ca_cert = settings->tls_ca_file;
-    config.crl = settings->tls_crl_file;
-    config.ciphers = settings->tls_ciphers;
-    config.verify = (enum tls_verify)settings->tls_verify_mode;
-    config.min_version = (enum tls_min_version)settings->tls_min_version;
-    config.wbuf_size = settings->tls_write_bytes;
-    config.has_session_cache = settings->has_tls_sessions;
-    config.has_kernel_tls = settings->has_kernel_tls;
-    m->server.tls = tls_create(&config, m->wall_at_start, &report);
-    if (report.text[0] != '\0')
-        fprintf(stderr, "%s\n", report.text);
-    return m->server.tls != NULL ? 0 : EXIT_BAD_USAGE;
 }
 
 static int open_listeners(struct master *m)
@@ -319,6 +306,7 @@ static int start(struct master *m)
     if (!listener_set_start(m->server.listeners, m->base))
         return fail(EXIT_BAD_VALUE, "the listeners cannot be watched");
     settings_walk_inert(&m->settings, name_inert, m->server.log);
+    tend(m);
     return 0;
 }
 
@@ -363,7 +351,7 @@ static int become_server(struct master *m)
     const struct settings *settings = &m->settings;
     int failed = process_set_limits(settings);
     if (failed == 0)
-        failed = create_tls(m); /* files that only root can read */
+        failed = create_tls(&m->server, m->wall_at_start); /* files that only root can read */
     if (failed == 0)
         failed = open_listeners(m); /* before root is given up: ports below 1024 */
     if (failed == 0)
@@ -380,7 +368,7 @@ static int become_server(struct master *m)
 /* --check-config and --check-auth: everything is read, nothing is served. */
 static int check(struct master *m)
 {
-    int failed = create_tls(m);
+    int failed = create_tls(&m->server, m->wall_at_start);
     if (failed == 0 && !create_auth(&m->server))
         failed = EXIT_BAD_VALUE;
     if (failed == 0 && m->settings.checks_auth_of != NULL && m->server.auth == NULL)

@@ -197,6 +197,17 @@ static const char *find_open_host(const struct settings *settings, bool is_stric
     return NULL;
 }
 
+/* Nobody could come in, and why would only be seen by the first who tries. */
+static int check_certificates(const struct settings *settings, FILE *err)
+{
+    for (size_t i = 0; i < settings->n_listeners; i++)
+        if (settings->listeners[i].tls == LISTEN_TLS_WITH_PEER && !settings->tls_ca_file)
+            return refuse(err, EXIT_BAD_USAGE,
+                          "ERROR: mtls: needs -o ssl_ca_cert=FILE, which client certificates are "
+                          "checked against");
+    return OPTIONS_SERVE;
+}
+
 static int check_exposure(const struct settings *settings, FILE *err)
 {
     const char *host = find_open_host(settings, settings->requires_auth);
@@ -226,5 +237,7 @@ int options_check(struct settings *settings, bool is_root, FILE *err)
         return refuse(err, EXIT_BAD_USAGE, "must add '-u root' to start as root");
     warn(settings, err);
     result = derive(settings, err);
+    if (result == OPTIONS_SERVE)
+        result = check_certificates(settings, err);
     return result == OPTIONS_SERVE ? check_exposure(settings, err) : result;
 }

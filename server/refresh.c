@@ -22,6 +22,21 @@ static bool refresh_tls(struct server *server, struct tls_report *report)
     return is_new;
 }
 
+void refresh_tend(struct server *server)
+{
+    struct tls_info info;
+    if (server->tls == NULL)
+        return;
+    tls_tick(server->tls, server_now(server));
+    if (tls_expiry_warning(server->tls, server_now(server)) < 0)
+        return;
+    tls_info(server->tls, server_now(server), &info);
+    log_event(server->log, LOG_LEVEL_WARNING,
+              info.days_left < 0 ? "certificate_has_expired" : "certificate_expires",
+              LOG_STR("subject", info.subject), LOG_STR("serial", info.serial),
+              LOG_NUMBER("days_left", info.days_left < 0 ? 0 : info.days_left), LOG_END);
+}
+
 /* Users and tenants; a bad file changes nothing. */
 static void refresh_auth(struct server *server)
 {

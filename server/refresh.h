@@ -9,4 +9,7 @@
 /* Everything that SIGHUP reads again; what fails is logged and stays as it was. Master. */
 void refresh_all(struct server *server);
 
+/* What certificates need as time passes: at the start, and about once a minute. Master. */
+void refresh_tend(struct server *server);
+
 #endif
