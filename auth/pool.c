@@ -19,6 +19,7 @@ struct pool {
     unsigned n_waiting;
     unsigned n_running;
     unsigned queue_max;
+    unsigned n_ready;
     bool is_stopping;
     unsigned n_threads;
     pthread_t threads[];
@@ -93,6 +94,8 @@ static void *pool_thread(void *arg)
     uint64_t now_ms = 0;
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), POOL_NICE);
     pthread_mutex_lock(&pool->lock);
+    pool->n_ready++;
+    pthread_cond_broadcast(&pool->changed);
     for (;;) {
         struct pool_job *job = next_job(pool, &now_ms);
         if (job == NULL)
@@ -119,6 +122,15 @@ static bool pool_init(struct pool *pool)
     return result == 0;
 }
 
+/* Threads lower their priority while they still may: the server gives up that right later. */
+static void await_threads(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    while (pool->n_ready < pool->n_threads)
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 struct pool *pool_create(unsigned n_threads, unsigned queue_max)
 {
     struct pool *pool = calloc(1, sizeof *pool + n_threads * sizeof *pool->threads);
@@ -136,6 +148,7 @@ struct pool *pool_create(unsigned n_threads, unsigned queue_max)
         }
         pool->n_threads++;
     }
+    await_threads(pool);
     return pool;
 }
 

@@ -24,10 +24,13 @@ static inline void file_write(const char *path, const char *text)
     ck_assert_int_eq(fclose(f), 0);
 }
 
-/* A temporary file with this text; the path lives until the process ends. */
+/* A temporary file with this text; the path lives until eight more were made. */
 static inline const char *file_temporary(const char *text)
 {
-    char *path = strdup("/tmp/keepd-auth-XXXXXX");
+    static char paths[8][32];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, sizeof paths[0], "/tmp/keepd-auth-XXXXXX");
     int fd = mkstemp(path);
     ck_assert_int_ge(fd, 0);
     close(fd);
