@@ -5,9 +5,11 @@
 #include "cache/pool.h"
 
 #include <sched.h>
+#include <time.h>
 
-#define KEEP_FOR_COPIES 2u   /* segments that a store never takes */
-#define ATTEMPTS        64u  /* evictions for one segment before a store gives up */
+#define KEEP_FOR_COPIES 2u  /* segments that a store never takes */
+#define ATTEMPTS        64u /* evictions for one segment before a store gives up */
+#define YIELDS          50u
 #define WAITS           400u /* yields to other threads whose views hold segments back */
 
 void queue_append(struct cache_tenant *tenant, uint32_t number)
@@ -83,6 +85,16 @@ static bool blocks_itself(const struct cache_thread *thread)
     return thread->has_views && atomic_load(&thread->slot->epoch) <= epoch_oldest(thread->cache);
 }
 
+/* A thread that is online ends its turn soon, unless the kernel lets it wait for a processor. */
+static void pause_for_others(unsigned n_before)
+{
+    static const struct timespec nap = {.tv_nsec = 100000};
+    if (n_before < YIELDS)
+        sched_yield();
+    else
+        nanosleep(&nap, NULL);
+}
+
 static uint32_t wait_for_others(struct cache_thread *thread)
 {
     for (unsigned i = 0; i < WAITS && !blocks_itself(thread); i++) {
@@ -90,7 +102,7 @@ static uint32_t wait_for_others(struct cache_thread *thread)
         uint32_t number = pool_take(thread->cache, KEEP_FOR_COPIES);
         if (number != SEGMENT_NONE || pool_n_limbo(thread->cache) == 0)
             return number;
-        sched_yield();
+        pause_for_others(i);
     }
     return SEGMENT_NONE;
 }

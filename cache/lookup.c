@@ -5,9 +5,9 @@
 #include <sched.h>
 
 #define INDEX_DELTA    16 /* entries a thread counts before it adds them to the index's sum */
-#define LOAD_NUM       9  /* buckets are split above 9/10 of their slots in use */
-#define LOAD_DEN       10
-#define FIRST_CHOICE   9u /* entries up to which the first bucket is taken without comparing */
+#define LOAD_NUM       7  /* buckets are split above 7/8 of their slots in use */
+#define LOAD_DEN       8
+#define MOVES_MAX      2u /* entries moved in a row to make room for one */
 #define SPLITS_AT_ONCE 16u
 #define TARGET_STEP    4096 /* bytes the index grows by before the pool is told */
 
@@ -160,27 +160,58 @@ static uint64_t hash_of_item(const struct cache *cache, uint32_t location)
     return cache_hash(cache, tenant, item_key(item));
 }
 
-/* Moves one entry of a full bucket to its other bucket, if that has room; while somebody walks the
- * table upwards, only to a higher one. Its lock is only tried: it may be out of order. */
-static bool move_entry(struct cache *cache, const struct place *place, struct bucket *from,
-                       unsigned slot, bool is_walked)
+/* Looks for room by moving entries to their other bucket. */
+struct move {
+    struct cache *cache;
+    bool is_walked; /* entries may go to higher buckets only */
+};
+
+static bool move_entry(const struct move *move, struct bucket *from, unsigned slot, unsigned depth);
+
+/* Moves one of the entries of a full and locked bucket away. */
+static bool make_slot(const struct move *move, struct bucket *bucket, unsigned depth,
+                      unsigned *slot_out)
 {
-    struct index *index = &cache->index;
+    for (unsigned slot = 0; slot < BUCKET_SLOTS; slot++)
+        if (move_entry(move, bucket, slot, depth)) {
+            *slot_out = slot;
+            return true;
+        }
+    return false;
+}
+
+static bool is_bucket_of(const struct index *index, const struct bucket *bucket, uint64_t hash)
+{
+    uint64_t state = index_state(index);
+    return bucket == index_bucket(index, state, hash, 0) ||
+           bucket == index_bucket(index, state, hash, 1);
+}
+
+static struct bucket *other_bucket(const struct index *index, const struct bucket *bucket,
+                                   uint64_t hash)
+{
+    uint64_t state = index_state(index);
+    struct bucket *other = index_bucket(index, state, hash, 0);
+    return other != bucket ? other : index_bucket(index, state, hash, 1);
+}
+
+/* Locks beyond the place's own are only tried: they may be out of order. */
+static bool move_entry(const struct move *move, struct bucket *from, unsigned slot, unsigned depth)
+{
+    struct index *index = &move->cache->index;
     uint32_t location = bucket_location(from, slot);
-    uint64_t hash = hash_of_item(cache, location), state = index_state(index);
-    struct bucket *to = index_bucket(index, state, hash, 0);
-    if (to == from)
-        to = index_bucket(index, state, hash, 1);
-    if (to == from || (is_walked && to < from) || to == place->locked[0] ||
-        to == place->locked[1] || !bucket_try_lock(to))
+    uint64_t hash = hash_of_item(move->cache, location);
+    struct bucket *to = other_bucket(index, from, hash);
+    if (to == from || (move->is_walked && to < from) || !bucket_try_lock(to))
         return false;
-    unsigned empty = bucket_match(to, 0);
+    unsigned empty = bucket_match(to, 0), to_slot = 0;
+    bool has_slot = empty != 0 || (depth > 1 && make_slot(move, to, depth - 1, &to_slot));
+    if (empty != 0)
+        to_slot = (unsigned)__builtin_ctz(empty);
     /* A split of `to` that came in between may have sent the hash elsewhere. */
-    state = index_state(index);
-    bool can_move = empty != 0 && (to == index_bucket(index, state, hash, 0) ||
-                                   to == index_bucket(index, state, hash, 1));
+    bool can_move = has_slot && is_bucket_of(index, to, hash);
     if (can_move) {
-        bucket_fill(to, (unsigned)__builtin_ctz(empty), hash_tag(hash), location);
+        bucket_fill(to, to_slot, hash_tag(hash), location);
         index_announce_move(index);
         bucket_clear(from, slot);
     }
@@ -188,15 +219,24 @@ static bool move_entry(struct cache *cache, const struct place *place, struct bu
     return can_move;
 }
 
+static void prefetch_items(const struct cache *cache, const struct bucket *bucket)
+{
+    unsigned used = ~bucket_match(bucket, 0) & ((1u << BUCKET_SLOTS) - 1);
+    for (; used != 0; used &= used - 1)
+        __builtin_prefetch(
+            location_item(cache, bucket_location(bucket, (unsigned)__builtin_ctz(used))));
+}
+
 static bool make_room(struct cache_thread *thread, struct place *place)
 {
     struct cache *cache = thread->cache;
-    bool is_walked = thread->now < atomic_load(&cache->walked_until);
     for (unsigned i = 0; i < 2 && place->locked[i] != NULL; i++)
-        for (unsigned slot = 0; slot < BUCKET_SLOTS; slot++)
-            if (move_entry(cache, place, place->locked[i], slot, is_walked)) {
+        prefetch_items(cache, place->locked[i]);
+    struct move move = {cache, thread->now < atomic_load(&cache->walked_until)};
+    for (unsigned depth = 1; depth <= MOVES_MAX; depth++)
+        for (unsigned i = 0; i < 2 && place->locked[i] != NULL; i++)
+            if (make_slot(&move, place->locked[i], depth, &place->slot)) {
                 place->bucket = place->locked[i];
-                place->slot = slot;
                 return true;
             }
     return false;
@@ -207,18 +247,30 @@ static unsigned n_empty(unsigned empty)
     return (unsigned)__builtin_popcount(empty);
 }
 
-static bool choose_slot(struct cache_thread *thread, struct place *place, uint64_t hash)
+/* Was the bucket split already in this round of growth? Such ones have half of the load. */
+static bool is_split(const struct index *index, const struct bucket *bucket)
 {
-    struct cache *cache = thread->cache;
-    struct bucket *first = index_bucket(&cache->index, index_state(&cache->index), hash, 0);
-    struct bucket *second = place->locked[first == place->locked[0]];
-    unsigned empty = bucket_match(first, 0);
-    place->bucket = first;
-    if (second != NULL && n_empty(empty) < BUCKET_SLOTS - FIRST_CHOICE) {
-        unsigned other = bucket_match(second, 0);
-        if (n_empty(other) > n_empty(empty)) {
+    uint32_t n = index_n_buckets(index_state(index)), top = 1u << (31 - __builtin_clz(n));
+    uint32_t at = (uint32_t)(bucket - index->buckets);
+    return at < n - top || at >= top;
+}
+
+/* Split buckets first: keys that have none of these must find room in the others. */
+static unsigned weight(const struct index *index, const struct bucket *bucket, unsigned empty)
+{
+    return empty == 0 ? 0 : n_empty(empty) + (is_split(index, bucket) ? BUCKET_SLOTS : 0);
+}
+
+static bool choose_slot(struct cache_thread *thread, struct place *place)
+{
+    const struct index *index = &thread->cache->index;
+    unsigned empty = bucket_match(place->locked[0], 0);
+    place->bucket = place->locked[0];
+    if (place->locked[1] != NULL) {
+        unsigned other = bucket_match(place->locked[1], 0);
+        if (weight(index, place->locked[1], other) > weight(index, place->bucket, empty)) {
             empty = other;
-            place->bucket = second;
+            place->bucket = place->locked[1];
         }
     }
     if (empty == 0)
@@ -244,7 +296,7 @@ bool place_publish(struct cache_thread *thread, struct place *place, uint64_t ha
         bucket_switch(place->bucket, place->slot, location);
         return true;
     }
-    if (!choose_slot(thread, place, hash)) {
+    if (!choose_slot(thread, place)) {
         thread->met_full_index = true;
         return false;
     }
@@ -294,14 +346,6 @@ static unsigned copy_to_new(struct cache *cache, const struct index_split *split
         n_left--;
     }
     return moved;
-}
-
-static void prefetch_items(const struct cache *cache, const struct bucket *bucket)
-{
-    unsigned used = ~bucket_match(bucket, 0) & ((1u << BUCKET_SLOTS) - 1);
-    for (; used != 0; used &= used - 1)
-        __builtin_prefetch(
-            location_item(cache, bucket_location(bucket, (unsigned)__builtin_ctz(used))));
 }
 
 static bool split_one(struct cache *cache)
