@@ -68,6 +68,8 @@ def measure(lab, case, server, seconds):
     if server.name == "canned" and not is_session(case):
         changes["keys"] = 1
     result = run_load(lab, case, timeout=60 + 3 * seconds, **changes)
+    if result["ops"] == 0:
+        raise BenchError(f"no operation was completed in {seconds:g} s")
     result["rss"] = server.rss_bytes()
     return result
 
