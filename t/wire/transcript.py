@@ -22,6 +22,7 @@ In braces:
   {cas:NAME}   a number: received it is kept under NAME, sent or received again it is that one
                (text: digits; binary: 8 bytes)
   {number}     digits; binary {any*N}: N bytes of any value        (received only)
+  {about:N}    N seconds, or a few less                         (text, received only)
   {any}        anything but a line's end                           (text, received only)
   {lines}      any number of whole lines                           (text, received only)
   {packets}    any number of packets without an error              (binary, received only)
@@ -53,6 +54,7 @@ class Pattern:
         self.expression = expression
 
 
+LATE_MAX = 15  # seconds that a transcript may have taken
 PACKETS = b"PACKETS"  # not an expression: player.py follows the lengths instead
 
 
@@ -63,6 +65,9 @@ def unescape(text):
 def text_token(word):
     if word.startswith("cas:"):
         return Captured(word[4:])
+    if word.startswith("about:"):
+        seconds = int(word[6:])
+        return Pattern(b"(?:%s)" % b"|".join(b"%d" % (seconds - late) for late in range(LATE_MAX)))
     patterns = {
         "number": rb"\d+",
         "any": rb"[^\r\n]*",
