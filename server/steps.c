@@ -25,7 +25,7 @@ static bool make_room(struct conn *conn, struct input *in)
         return in->n < in->capacity;
     if (in->capacity >= INPUT_MAX)
         return false;
-    size_t capacity = in->capacity * 2 < WORKER_INPUT ? WORKER_INPUT / 4 : in->capacity * 2;
+    size_t capacity = in->capacity < WORKER_INPUT / 4 ? WORKER_INPUT / 4 : in->capacity * 2;
     uint8_t *p = realloc(in->p, capacity);
     if (p == NULL)
         return false;

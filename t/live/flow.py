@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """How bytes flow: pipelines, dribbles, half closes, clients that never read, lines without end."""
 
+import random
 import struct
 
 from harness import MIB, SLACK, Server, case, packet, run, store_packet, wait_for
@@ -203,6 +204,25 @@ def quit_flushes_what_was_answered():
             c.send(packet(0, b"no") + packet(7, opaque=9))
             data = c.wait_closed()
             assert data[:2] == b"\x81\x00" and data[-24:-22] == b"\x81\x07", data
+
+
+@case
+def values_in_two_pieces():
+    """What is kept between the pieces has any size, and the second piece must find room."""
+    with Server("-m", 64, "-t", 1) as server, server.connect() as c, server.connect() as other:
+        value = random.Random(1).randbytes(16384)
+        request = b"set p 0 0 16384\r\n" + value + b"\r\n"
+        many = b"get " + b" ".join(b"key%05d" % i for i in range(4000)) + b"\r\n"
+        for at in (1, 300, 511, 512, 513, 8192, 16000, 16367, 16368, 16383, 16384, 16385, 16400):
+            c.send(request[:at])
+            assert other.ask(b"mn") == b"MN"  # the only worker has taken the first piece
+            c.send(request[at:])
+            assert c.line() == b"STORED" and c.get(b"p") == value, at
+        for at in (10000, 16384, 16385, 20000, 30000, 32767, 32768, 35000):
+            c.send(many[:at])
+            assert other.ask(b"mn") == b"MN"
+            c.send(many[at:])
+            assert c.line() == b"END", at
 
 
 run()
