@@ -370,11 +370,12 @@ enum execute_result login_sasl(struct conn *conn, const struct request *request)
         return EXECUTE_CLOSE;
     secret_wipe((void *)request->value.p, request->value.n);
     bool is_start = request->verb == VERB_SASL_START;
-    if (is_start && !leave_tenant(conn))
-        return EXECUTE_CLOSE;
     enum auth_result result = auth_submit(login->session, is_start ? AUTH_START : AUTH_STEP,
                                           request->key, &data, now_of(conn), done, login);
     secret_destroy(&data);
+    /* After auth has dropped the identity: rights read before that would outlive it. */
+    if (is_start && !leave_tenant(conn))
+        return EXECUTE_CLOSE;
     if (result == AUTH_OK)
         return wait_for_check(conn);
     return fail_now(conn, request, STATUS_AUTH_FAILURE);
