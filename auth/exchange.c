@@ -88,6 +88,36 @@ static enum session_turn succeed(struct auth_session *session, struct slice out,
     return TURN_FINISHED;
 }
 
+/* Why a credential that was well-formed did not fit: for the operator only. */
+static const char *wrong_credential(const struct auth_session *session)
+{
+    const struct users *users = session->users;
+    struct slice name = auth_plain_name(session->auth, users, user_of(session));
+    const struct user *user = users_find(users, name);
+    if (user == NULL && users_find_text(users, name) != NULL)
+        return "wrong password";
+    if (user == NULL)
+        return session->auth->config.has_sasl ? "unknown user or wrong password" : "unknown user";
+    if (user->is_disabled)
+        return "the user is disabled";
+    if (user->n_secrets == 0)
+        return session->auth->config.has_sasl ? "wrong password" : "the user has no secret";
+    for (size_t i = 0; i < user->n_secrets; i++) {
+        if (user_secret_is_valid(&user->secrets[i], session->now.wall_s))
+            return "wrong password";
+    }
+    return "all secrets of the user are outside their dates";
+}
+
+/* What cyrus says is precise about the form of a message and vague about the password. */
+static const char *why_failed(const struct auth_session *session)
+{
+    const char *reason = cyrus_reason(session->exchange);
+    bool is_credential =
+        session->mechanism == MECHANISM_PLAIN || strstr(reason, "StoredKey mismatch") != NULL;
+    return session->is_admitted && is_credential ? wrong_credential(session) : reason;
+}
+
 /* ---- what cyrus asks ---- */
 
 static bool host_name(void *arg, struct slice name, bool *is_good_out)
@@ -219,7 +249,7 @@ static enum session_turn deliver(struct auth_session *session, uint64_t now_ms,
     if (result == CYRUS_MORE)
         return more(session, out);
     if (result == CYRUS_FAILED)
-        return fail(session, cyrus_reason(session->exchange), session->is_admitted, now_ms);
+        return fail(session, why_failed(session), session->is_admitted, now_ms);
     return succeed(session, out, now_ms);
 }
 
@@ -336,7 +366,7 @@ static enum session_turn text_login(struct auth_session *session, uint64_t now_m
     if (!is_admitted(session, now_ms, start_ms_out, &turn))
         return turn;
     if (!host_password(session, name, password) && !check_outside(session, name, password))
-        return fail(session, "wrong user or password", true, now_ms);
+        return fail(session, wrong_credential(session), true, now_ms);
     set_user(session, name);
     return succeed(session, slice_of(NULL, 0), now_ms);
 }

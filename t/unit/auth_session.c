@@ -113,6 +113,35 @@ START_TEST(every_refusal_looks_the_same)
 }
 END_TEST
 
+static void keep_reason(void *arg, const struct auth_record *record)
+{
+    memcpy(arg, record->reason, sizeof record->reason);
+}
+
+START_TEST(the_operator_is_told_why)
+{
+    static const struct {
+        const char *user, *password, *reason;
+    } rows[] = {{"alice", "wrong", "wrong password"},
+                {"nobody", "pw", "unknown user"},
+                {"carol", "carolpw", "the user is disabled"}};
+    char reason[96];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        send_plain(session, rows[i].user, rows[i].password);
+        auth_records_each(auth, UINT32_MAX, keep_reason, reason);
+        ck_assert_str_eq(reason, rows[i].reason);
+    }
+    scram_login("SCRAM-SHA-256", VERIFIER_SHA_256, "alice", "wrong");
+    auth_records_each(auth, UINT32_MAX, keep_reason, reason);
+    ck_assert_str_eq(reason, "wrong password");
+    auth_session_destroy(&session);
+    session = auth_session_create(auth, &loopback);
+    send_message(session, AUTH_START, "CRAM-MD5", NULL, 0);
+    auth_records_each(auth, UINT32_MAX, keep_reason, reason);
+    ck_assert_ptr_nonnull(strstr(reason, "offered: SCRAM-SHA-512"));
+}
+END_TEST
+
 START_TEST(unknown_users_cost_the_same_work)
 {
     struct auth_counters before, after;
@@ -567,6 +596,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, plain_gives_the_identity);
     tcase_add_test(tc, every_refusal_looks_the_same);
+    tcase_add_test(tc, the_operator_is_told_why);
     tcase_add_test(tc, unknown_users_cost_the_same_work);
     tcase_add_test(tc, proven_passwords_are_cheap_until_a_reload);
     tcase_add_loop_test(tc, scram_logs_in_and_proves_the_server, 0, 6);
