@@ -57,11 +57,21 @@ enum cache_result cache_upload_create(struct cache_thread *thread, struct cache_
     return CACHE_OK;
 }
 
-/* Uploads together hold at most a quarter of the memory. */
+/* Uploads together hold at most a quarter of the memory, or, where the largest item is more than
+ * that, up to half: it must be possible to store it. */
+static size_t hold_max(const struct cache *cache)
+{
+    size_t memory = atomic_load(&cache->memory);
+    size_t largest = cache->item_max + cache->segment_size;
+    if (largest <= memory / 4)
+        return memory / 4;
+    return largest < memory / 2 ? largest : memory / 2;
+}
+
 static bool hold(struct cache *cache, struct cache_upload *upload, size_t n)
 {
     size_t before = atomic_fetch_add(&cache->n_upload_bytes, n);
-    if (before + n > atomic_load(&cache->memory) / 4) {
+    if (before + n > hold_max(cache)) {
         atomic_fetch_sub(&cache->n_upload_bytes, n);
         return false;
     }
