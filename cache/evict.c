@@ -7,8 +7,6 @@
 #include "cache/commit.h"
 #include "cache/victim.h"
 
-#include <math.h>
-
 #define GARBAGE_ENOUGH 0.30 /* share of a segment that is worth copying the rest for */
 #define GARBAGE_LEAST  0.02 /* without evictions: any that gains something */
 #define SCAN_LEAST     64u  /* segments looked at for garbage before an eviction */
@@ -54,8 +52,9 @@ static bool is_worth_keeping(const struct emptying *e, const struct item *item)
     unsigned hits = atomic_load_explicit(&item->hits, memory_order_relaxed) & ITEM_HITS;
     if (hits == 0)
         return false;
+    /* hits x sqrt(mean / size) >= least, squared */
     double size = (double)item_size(e->thread->cache, item);
-    return hits * sqrt(e->mean_size / size) >= e->score_least;
+    return hits * hits * e->mean_size >= e->score_least * e->score_least * size;
 }
 
 /* What an item that stays has left of its hits. */

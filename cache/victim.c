@@ -3,8 +3,6 @@
 #include "cache/horizon.h"
 #include "cache/log.h"
 
-#include <math.h>
-
 #define PROBATION_SHARE 10 /* probation may hold one segment in ten */
 
 void tenant_totals_read(struct cache_tenant *tenant, struct tenant_totals *out)
@@ -64,7 +62,8 @@ static double garbage_share(const struct cache_tenant *tenant, uint32_t number, 
                    ? 2
                    : 0;
     double dead = atomic_load_explicit(&segment->dead, memory_order_relaxed);
-    return (dead + horizon_n_over(cache, number, now)) / (double)cache->segment_size;
+    double over = dead + horizon_n_over(cache, number, now);
+    return over >= segment_position(segment) ? 2 : over / (double)cache->segment_size;
 }
 
 /* Is the segment in one of this tenant's queues? Its owner word may be that of a segment that has
@@ -119,8 +118,8 @@ static uint32_t choose_head(const struct cache_tenant *tenant, unsigned queue,
         uint32_t number = first_takeable(tenant, queue, group);
         if (number == SEGMENT_NONE)
             continue;
-        uint32_t age = tenant->sequence - tenant->cache->segments[number].opened_seq + 1;
-        double weight = age * sqrt(totals->group_mean[group]);
+        double age = tenant->sequence - tenant->cache->segments[number].opened_seq + 1;
+        double weight = age * age * totals->group_mean[group]; /* of age x sqrt(size) */
         if (weight > best_weight) {
             best_weight = weight;
             best = number;
