@@ -12,25 +12,38 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define UDP_SEND_BUFFER (8 << 20) /* the kernel takes as much of it as it allows */
+
 static void set_int(int fd, int level, int name, int value)
 {
     /* All of these make service better, none makes it possible: a failure is no error. */
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
+static void set_options(int fd, bool is_stream)
+{
+    set_int(fd, SOL_SOCKET, SO_REUSEADDR, is_stream);
+    if (is_stream) {
+        set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    } else {
+        set_int(fd, SOL_SOCKET, SO_SNDBUF, UDP_SEND_BUFFER);
+    }
+}
+
 static int open_address(const struct addrinfo *address, int backlog, char *error, size_t n_error)
 {
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool is_stream = address->ai_socktype == SOCK_STREAM;
+    int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         snprintf(error, n_error, "socket(): %s", strerror(errno));
         return -1;
     }
     if (address->ai_family == AF_INET6)
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, backlog) == 0)
+    set_options(fd, is_stream);
+    if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
+        (!is_stream || listen(fd, backlog) == 0))
         return fd;
     snprintf(error, n_error, "bind(): %s", strerror(errno));
     close(fd);
@@ -57,10 +70,10 @@ static void set_port(struct addrinfo *address, int port)
         ((struct sockaddr_in6 *)address->ai_addr)->sin6_port = htons((uint16_t)port);
 }
 
-size_t listen_sockets_open_tcp(const char *host, int port, int backlog, int *fds_out, char *error,
-                               size_t n_error)
+static size_t open_host(const char *host, int port, int type, int backlog, int *fds_out,
+                        char *error, size_t n_error)
 {
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = type};
     struct addrinfo *addresses;
     char service[16];
     size_t n = 0;
@@ -80,6 +93,18 @@ size_t listen_sockets_open_tcp(const char *host, int port, int backlog, int *fds
     }
     freeaddrinfo(addresses);
     return n;
+}
+
+size_t listen_sockets_open_tcp(const char *host, int port, int backlog, int *fds_out, char *error,
+                               size_t n_error)
+{
+    return open_host(host, port, SOCK_STREAM, backlog, fds_out, error, n_error);
+}
+
+size_t listen_sockets_open_udp(const char *host, int port, int *fds_out, char *error,
+                               size_t n_error)
+{
+    return open_host(host, port, SOCK_DGRAM, 0, fds_out, error, n_error);
 }
 
 int listen_socket_open_unix(const char *path, unsigned mode, int backlog, char *error,

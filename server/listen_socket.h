@@ -15,6 +15,9 @@
 MUST_USE size_t listen_sockets_open_tcp(const char *host, int port, int backlog, int *fds_out,
                                         char *error, size_t n_error);
 
+/* The same for datagrams. */
+MUST_USE size_t listen_sockets_open_udp(const char *host, int port, int *fds_out, char *error,
+                                        size_t n_error);
 /* A unix socket at path with this access mode. An old socket file there is replaced. -1: error. */
 MUST_USE int listen_socket_open_unix(const char *path, unsigned mode, int backlog, char *error,
                                      size_t n_error);

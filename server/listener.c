@@ -5,6 +5,7 @@
 #include "server/listen_socket.h"
 #include "server/log.h"
 #include "server/service.h"
+#include "server/udp.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -54,7 +55,7 @@ const struct listener *listener_at(const struct listener_set *set, size_t index)
 
 const char *listener_name(const struct listener *listener)
 {
-    return listener->name;
+    return listener != NULL ? listener->name : "udp";
 }
 
 int listener_fd(const struct listener *listener)
@@ -82,7 +83,7 @@ bool listener_has_tls(const struct listener *listener)
 
 bool listener_is_unix(const struct listener *listener)
 {
-    return listener->is_unix;
+    return listener != NULL && listener->is_unix;
 }
 
 /* ---- accepting ---- */
@@ -347,7 +348,7 @@ static bool adopt_all(struct listener_set *set, char *error, size_t n_error)
         return false;
     for (unsigned i = 0; i < n; i++) {
         int fd = SERVICE_FIRST_FD + (int)i;
-        if (!adopt(set, fd, error, n_error))
+        if (!udp_is_datagram(fd) && !adopt(set, fd, error, n_error))
             return false;
     }
     return true;
@@ -457,6 +458,7 @@ bool listener_write_ports(const struct listener_set *set, const char *path, char
         else if (address.family == AF_INET6)
             fprintf(file, "TCP INET6: %u\n", ntohs(address.v6.sin6_port));
     }
+    udp_set_write_ports(set->server->udp, file);
     bool is_written = fclose(file) == 0 && rename(temporary, path) == 0;
     if (!is_written)
         snprintf(error, n_error, "Failed to write \"%s\": %s", path, strerror(errno));

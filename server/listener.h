@@ -32,11 +32,12 @@ void listener_conn_closed(struct listener_set *set);
 
 /* Constant after start; any thread. NULL beyond the last. */
 const struct listener *listener_at(const struct listener_set *set, size_t index);
+/* These two take NULL for what came by UDP. */
+bool listener_is_unix(const struct listener *listener);
 const char *listener_name(const struct listener *listener);
 int listener_fd(const struct listener *listener);
 enum protocol listener_protocol(const struct listener *listener);
 const struct listen_spec *listener_spec(const struct listener *listener);
 bool listener_has_tls(const struct listener *listener);
-bool listener_is_unix(const struct listener *listener);
 
 #endif

@@ -13,6 +13,7 @@
 #include "server/server.h"
 #include "server/service.h"
 #include "server/tenants.h"
+#include "server/udp.h"
 #include "server/watch.h"
 #include "server/worker.h"
 #include "tls/tls.h"
@@ -204,6 +205,13 @@ static int create_workers(struct master *m)
     return server->workers != NULL ? 0 : fail(EXIT_BAD_VALUE, "out of memory");
 }
 
+static int start_udp(struct master *m)
+{
+    if (m->server.udp == NULL || udp_set_start(m->server.udp))
+        return 0;
+    return fail(EXIT_BAD_VALUE, "the UDP sockets cannot be watched");
+}
+
 static int start_threads(struct master *m)
 {
     struct server *server = &m->server;
@@ -223,13 +231,22 @@ static int start_threads(struct master *m)
     return 0;
 }
 
+static int open_udp(struct master *m)
+{
+    char error[512];
+    if (udp_set_create(&m->server, &m->server.udp, error, sizeof error))
+        return 0;
+    fprintf(stderr, "failed to listen on UDP port %d: %s\n", (int)m->settings.udp_port, error);
+    return EXIT_NO_RESOURCE;
+}
+
 static int open_listeners(struct master *m)
 {
     const struct settings *settings = &m->settings;
     char error[512];
     m->server.listeners = listener_set_create(&m->server, error, sizeof error);
     if (m->server.listeners != NULL)
-        return 0;
+        return open_udp(m);
     if (settings->socket_path != NULL)
         fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", settings->socket_path, error);
     else if (settings->listen_text != NULL)
@@ -297,7 +314,8 @@ static void name_inert(void *context, struct slice name, struct slice value)
 static int start(struct master *m)
 {
     static int (*const steps[])(struct master *) = {create_log,     prepare_loop,  create_cache,
-                                                    create_workers, start_threads, write_ports};
+                                                    create_workers, start_udp,     start_threads,
+                                                    write_ports};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int failed = steps[i](m);
         if (failed != 0)
@@ -322,6 +340,7 @@ static void stop(struct master *m)
     if (m->is_cache_started)
         cache_stop(server->cache);
     jobs_destroy(&server->jobs);
+    udp_set_destroy(&server->udp);
     for (unsigned i = 0; server->workers != NULL && i < server->n_workers; i++)
         worker_destroy(&server->workers[i]);
     free(server->workers);
@@ -331,7 +350,6 @@ static void stop(struct master *m)
     tenants_destroy(&server->tenants);
     watch_destroy(&server->watch);
     cache_destroy(&server->cache);
-    process_block_signals(); /* what a handler took until here would now end the process */
     for (size_t i = 0; i < m->n_signals; i++)
         event_free(m->signals[i]);
     if (m->stop_event != NULL)

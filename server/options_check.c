@@ -191,6 +191,8 @@ static const char *find_open_host(const struct settings *settings, bool is_stric
         const struct listen_spec *listener = &settings->listeners[i];
         bool is_guarded =
             is_strict ? wants_certificates(settings, listener) : has_tls(settings, listener);
+        if (settings->udp_port != 0)
+            is_guarded = false; /* datagrams are never encrypted */
         if (!is_loopback(listener) && !is_guarded)
             return listener->host ? listener->host : "*";
     }
@@ -205,6 +207,11 @@ static int check_certificates(const struct settings *settings, FILE *err)
             return refuse(err, EXIT_BAD_USAGE,
                           "ERROR: mtls: needs -o ssl_ca_cert=FILE, which client certificates are "
                           "checked against");
+    for (size_t i = 0; settings->udp_port != 0 && i < settings->n_listeners; i++)
+        if (wants_certificates(settings, &settings->listeners[i]))
+            return refuse(err, EXIT_BAD_USAGE,
+                          "ERROR: Cannot enable UDP while client certificates are required "
+                          "(-U 0 to disable)");
     return OPTIONS_SERVE;
 }
 

@@ -160,13 +160,6 @@ void process_detach_stdio(void)
     close(fd);
 }
 
-void process_block_signals(void)
-{
-    sigset_t all;
-    sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
-}
-
 void process_lock_memory(const struct settings *settings)
 {
     if (settings->locks_memory && mlockall(MCL_CURRENT | MCL_FUTURE) != 0)

@@ -20,8 +20,6 @@ MUST_USE int process_daemonize(const struct settings *settings, int *parent_fd_o
 void process_tell_parent(int *parent_fd, int code);
 /* Descriptors 0, 1 and 2 are /dev/null from now on. */
 void process_detach_stdio(void);
-/* The calling thread takes no signal any more: one more SIGTERM does not change the exit code. */
-void process_block_signals(void);
 /* Memory is locked when -k asks for it; a failure is only a warning. */
 void process_lock_memory(const struct settings *settings);
 

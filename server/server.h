@@ -17,6 +17,7 @@ struct auth;
 struct tenants;
 struct watch;
 struct tls;
+struct udp_set;
 struct worker;
 
 struct server {
@@ -29,6 +30,7 @@ struct server {
     struct tls *tls;   /* NULL without -Z */
     struct jobs *jobs; /* NULL without -Z */
     struct listener_set *listeners;
+    struct udp_set *udp; /* NULL without -U */
     struct worker **workers;
     unsigned n_workers;
     unsigned n_handed_sockets; /* listening sockets that the service manager opened */
