@@ -208,7 +208,10 @@ uint32_t pool_take(struct cache *cache, uint32_t keep)
     struct pool *pool = &cache->pool;
     uint32_t number = SEGMENT_NONE;
     pthread_mutex_lock(&pool->lock);
-    if (pool->limbo_head != SEGMENT_NONE && pool_n_available(cache) <= cache->n_low + keep)
+    /* What was used lately comes before memory that nobody has touched yet: the kernel need not
+     * clear it, and the processor's cache may still hold it. */
+    if (pool->limbo_head != SEGMENT_NONE &&
+        (pool->free_head == SEGMENT_NONE || pool_n_available(cache) <= cache->n_low + keep))
         reclaim(cache);
     trim(cache);
     if (pool_n_available(cache) > keep)
