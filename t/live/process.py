@@ -175,7 +175,13 @@ def sizes_and_limits_behind_the_filter():
 
 def links(pid):
     path = "/proc/%d/fd" % pid
-    return {int(fd): os.readlink(os.path.join(path, fd)) for fd in os.listdir(path)}
+    found = {}
+    for fd in os.listdir(path):
+        try:
+            found[int(fd)] = os.readlink(os.path.join(path, fd))
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return found
 
 
 @case(keepd_only="keeps what it inherits")

@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""What is packed and what is installed: every file of the tree is in the archive of make dist, and
+make install puts programs, manuals and units where they belong. The Debian package is built from
+the same archive: make deb."""
+
+import os
+import shutil
+import subprocess
+
+from harness import BUILDDIR, SRCDIR, Skip, case, folder, run
+
+# Not for who unpacks the archive.
+LEFT_OUT = (".ci/", ".gitignore", "debian/.gitignore")
+
+
+def make(*args):
+    environ = {name: value for name, value in os.environ.items()
+               if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    done = subprocess.run(["make", "-s", "-C", BUILDDIR, *args], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ, timeout=200)
+    assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-3000:]
+
+
+def below(path):
+    found = set()
+    for where, _, names in os.walk(path):
+        found.update(os.path.relpath(os.path.join(where, name), path) for name in names)
+    return found
+
+
+@case
+def archive_is_complete():
+    if not os.path.exists(os.path.join(SRCDIR, ".git")) or not shutil.which("git"):
+        raise Skip("no git here")
+    listed = subprocess.run(["git", "-C", SRCDIR, "-c", "safe.directory=*", "ls-files", "-z"],
+                            stdout=subprocess.PIPE, check=True).stdout.decode().split("\0")
+    wanted = {name for name in listed if name and not name.startswith(LEFT_OUT)
+              and os.path.exists(os.path.join(SRCDIR, name))}
+    name = "packed-%d" % os.getpid()
+    path = os.path.join(BUILDDIR, name)
+    try:
+        make("distdir", "distdir=" + name)
+        missing = sorted(wanted - below(path))
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", path])
+        shutil.rmtree(path, ignore_errors=True)
+    assert not missing, "not in the archive: %s" % " ".join(missing)
+
+
+@case
+def install():
+    path = folder()
+    make("install", "DESTDIR=" + path, "prefix=/usr")
+    found = below(path)
+    for name in ("bin/keepd", "bin/keepctl", "share/man/man1/keepd.1", "share/man/man1/keepctl.1",
+                 "share/doc/keepd/LICENSE", "lib/systemd/system/keepd.service",
+                 "lib/systemd/system/keepd.socket"):
+        assert "usr/" + name in found, sorted(found)
+    status = subprocess.run([os.path.join(path, "usr/bin/keepd"), "-V"], stdout=subprocess.PIPE)
+    assert status.returncode == 0 and b"keepd" in status.stdout
+    make("uninstall", "DESTDIR=" + path, "prefix=/usr")
+    assert not below(path), sorted(below(path))
+
+
+run()
