@@ -58,6 +58,7 @@ void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
     }
     log_add_dead(cache, found->segment, size);
     horizon_add(cache, found->segment, item_load_exptime(found->item), -(int32_t)size);
+    log_retire_if_spent(tenant, found->segment);
 }
 
 static enum item_end end_of(enum cache_result verdict)

@@ -249,6 +249,34 @@ void log_add_dead(struct cache *cache, uint32_t segment, size_t size)
     atomic_fetch_add_explicit(&cache->segments[segment].dead, (uint32_t)size, memory_order_relaxed);
 }
 
+/* Is every byte of it dead, and will no more come? */
+static bool is_spent(const struct segment *segment)
+{
+    uint64_t room = atomic_load_explicit(&segment->room, memory_order_acquire);
+    uint32_t position = (uint32_t)(room & (ROOM_SEALED - 1));
+    return room >> 32 == 0 && (room & ROOM_SEALED) && !segment->is_chain &&
+           atomic_load_explicit(&segment->dead, memory_order_relaxed) == position;
+}
+
+void log_retire_if_spent(struct cache_tenant *tenant, uint32_t number)
+{
+    struct cache *cache = tenant->cache;
+    struct segment *segment = &cache->segments[number];
+    if (LIKELY(!is_spent(segment)))
+        return;
+    pthread_mutex_lock(&tenant->lock);
+    bool is_mine = atomic_load(&segment->state) == SEGMENT_SEALED && is_spent(segment) &&
+                   word_tenant(segment_owner(cache, number)) == tenant->id;
+    if (is_mine) {
+        queue_unlink(tenant, number);
+        atomic_store(&segment->state, SEGMENT_EMPTYING);
+        atomic_fetch_sub(&tenant->n_held, segment->n_chain);
+    }
+    pthread_mutex_unlock(&tenant->lock);
+    if (is_mine)
+        pool_retire(cache, number);
+}
+
 /* ---- chains ---- */
 
 bool log_chain_begin(struct cache_thread *thread, struct cache_tenant *tenant,

@@ -51,6 +51,9 @@ void log_leave(struct cache *cache, const struct room *room);
 /* The bytes of an item in a shared segment are of no use any more. */
 void log_add_dead(struct cache *cache, uint32_t segment, size_t size);
 
+/* A sealed segment without a live byte comes free at once, rather than when it is the oldest. */
+void log_retire_if_spent(struct cache_tenant *tenant, uint32_t segment);
+
 /* ---- queues; with the tenant's lock ---- */
 void queue_append(struct cache_tenant *tenant, uint32_t segment);
 void queue_unlink(struct cache_tenant *tenant, uint32_t segment);
