@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -56,7 +57,8 @@ static const struct condition_row conditions[] = {
     {"prctl", 0, UINT32_MAX, PR_GET_NAME},
     {"prctl", 0, UINT32_MAX, PR_GET_DUMPABLE},
     {"prctl", 0, UINT32_MAX, PR_SET_VMA},
-    {"prlimit64", 2, UINT64_MAX, 0}, /* limits are read, not set */
+    {"prlimit64", 2, UINT64_MAX, 0},              /* limits are read, not set */
+    {"setpriority", 0, UINT32_MAX, PRIO_PROCESS}, /* threads of jobs are nicer than workers */
 };
 
 static int add_condition(scmp_filter_ctx filter, const struct condition_row *row)
