@@ -211,8 +211,10 @@ static int auxprop_lookup(void *glob_context, sasl_server_params_t *params, unsi
     char text[400];
     (void)glob_context;
     struct cyrus_exchange *exchange = exchange_of(params);
-    if (exchange == NULL || (flags & SASL_AUXPROP_AUTHZID) != 0 ||
-        strncmp(exchange->mechanism, "SCRAM-", 6) != 0)
+    /* libmemcached names itself twice; on_authorize compares the two. */
+    if ((flags & SASL_AUXPROP_AUTHZID) != 0)
+        return SASL_OK;
+    if (exchange == NULL || strncmp(exchange->mechanism, "SCRAM-", 6) != 0)
         return SASL_NOUSER;
     exchange->host->verifier(exchange->host->arg, slice_of(user, ulen), text);
     int result = params->utils->prop_set(params->propctx, "*authPassword", text, -1);
