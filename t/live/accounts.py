@@ -1,0 +1,195 @@
+"""Users, tenants and logins for live tests: files made by keepctl and saslpasswd2, and clients of the
+SASL mechanisms written out, so that each message can be right, wrong or out of order."""
+
+import base64
+import hashlib
+import hmac
+import os
+import ssl
+import subprocess
+
+from harness import BUILDDIR, SRCDIR, TIMEOUT_S, Conn, cache_folder, folder, packet
+
+KEEPCTL = os.environ.get("KEEPCTL") or os.path.join(BUILDDIR, "keepctl")
+
+LIST, START, STEP = 0x20, 0x21, 0x22
+GET, SET, ADD, DELETE, INCR, FLUSH, NOOP, VERSION, STAT, TOUCH = (
+    0x00, 0x01, 0x02, 0x04, 0x05, 0x08, 0x0a, 0x0b, 0x10, 0x1c)
+OK, MISS, NOT_STORED, REFUSED, GO_ON = 0, 1, 5, 0x20, 0x21
+
+
+class Accounts:
+    """A tenants file in a folder of its own."""
+
+    def __init__(self):
+        self.path = os.path.join(folder(), "tenants.conf")
+
+    def keepctl(self, *words, password=None, check=True):
+        return subprocess.run([KEEPCTL, "--tenants", self.path] + [str(w) for w in words],
+                              input=None if password is None else password.encode() + b"\n",
+                              stdin=subprocess.DEVNULL if password is None else None,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=check,
+                              timeout=TIMEOUT_S)
+
+    def tenant(self, name, **limits):
+        words = []
+        for key, value in limits.items():
+            words += ["--" + key.replace("_", "-"), value]
+        self.keepctl("tenant", "add", name, *words)
+        return self
+
+    def user(self, name, tenant, password="pw", rights=None):
+        words = ["--rights", rights] if rights else []
+        if password is None:
+            self.keepctl("user", "add", name, "--tenant", tenant, "--no-password", *words)
+        else:
+            self.keepctl("user", "add", name, "--tenant", tenant, "--password-stdin", *words,
+                         password=password)
+        return self
+
+    @property
+    def option(self):
+        return "--tenants=" + self.path
+
+
+def two_tenants(**limits):
+    """Tenants red and blue with the users alice and bob, passwords apw and bpw, and root, who has
+    all rights in the default tenant."""
+    a = Accounts().tenant("red", **limits).tenant("blue", **limits)
+    a.user("alice", "red", "apw").user("bob", "blue", "bpw")
+    return a.user("root", "default", "rpw",
+                  "read,write,delete,incr,touch,flush,stats,dump,admin")
+
+
+def sasldb(users, realm):
+    """A sasldb2 with these users, and a folder with a memcached.conf that names it."""
+    path = folder()
+    database = os.path.join(path, "sasldb2")
+    for user, password in users.items():
+        subprocess.run(["saslpasswd2", "-p", "-c", "-f", database, "-u", realm, user],
+                       input=password.encode(), check=True, timeout=TIMEOUT_S)
+    return path, database
+
+
+# ---------------------------------------------------------------- mechanisms
+
+def plain(user, password, authzid=""):
+    return b"\0".join(part.encode() if isinstance(part, str) else part
+                      for part in (authzid, user, password))
+
+
+class Scram:
+    """The client's side of SCRAM (RFC 5802), without channel binding."""
+
+    def __init__(self, name, user, password):
+        spelling = name.replace("SHA1", "SHA-1").replace("SHA256", "SHA-256") \
+            .replace("SHA512", "SHA-512")
+        self.digest = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256",
+                       "SCRAM-SHA-512": "sha512"}[spelling]
+        self.password = password.encode()
+        self.nonce = base64.b64encode(os.urandom(18)).decode()
+        quoted = user.replace("=", "=3D").replace(",", "=2C")
+        self.bare = "n=%s,r=%s" % (quoted, self.nonce)
+        self.first = ("n,," + self.bare).encode()
+        self.server_final = None
+        self.salt = None
+
+    def _hmac(self, key, message):
+        return hmac.new(key, message, self.digest).digest()
+
+    def proof(self, server_first):
+        text = server_first.decode()
+        fields = dict(part.split("=", 1) for part in text.split(","))
+        assert fields["r"].startswith(self.nonce)
+        self.salt = fields["s"]
+        salted = hashlib.pbkdf2_hmac(self.digest, self.password, base64.b64decode(fields["s"]),
+                                     int(fields["i"]))
+        client_key = self._hmac(salted, b"Client Key")
+        without_proof = "c=biws,r=" + fields["r"]
+        message = ",".join((self.bare, text, without_proof)).encode()
+        signature = self._hmac(hashlib.new(self.digest, client_key).digest(), message)
+        proof = bytes(a ^ b for a, b in zip(client_key, signature))
+        server_signature = self._hmac(self._hmac(salted, b"Server Key"), message)
+        self.server_final = b"v=" + base64.b64encode(server_signature)
+        return (without_proof + ",p=" + base64.b64encode(proof).decode()).encode()
+
+
+def ask(conn, opcode, key=b"", value=b"", extras=b""):
+    """One binary request and its reply."""
+    conn.send(packet(opcode, key, extras, value))
+    return conn.reply()
+
+
+def start(conn, mechanism, data):
+    return ask(conn, START, mechanism.encode(), data)
+
+
+def step(conn, mechanism, data):
+    return ask(conn, STEP, mechanism.encode(), data)
+
+
+def login(conn, user, password, mechanism="PLAIN"):
+    """Carries the login through; returns the last status. Checks the server's proof of SCRAM."""
+    if mechanism in ("PLAIN", "LOGIN"):
+        return start(conn, mechanism, plain(user, password)).status
+    if mechanism == "CRAM-MD5":
+        reply = start(conn, mechanism, b"")
+        if reply.status != GO_ON:
+            return reply.status
+        digest = hmac.new(password.encode(), reply.value, "md5").hexdigest()
+        return step(conn, mechanism, ("%s %s" % (user, digest)).encode()).status
+    scram = Scram(mechanism, user, password)
+    reply = start(conn, mechanism, scram.first)
+    if reply.status != GO_ON:
+        return reply.status
+    reply = step(conn, mechanism, scram.proof(reply.value))
+    if reply.status == GO_ON:
+        assert reply.value == scram.server_final, "the server's proof is wrong"
+        reply = step(conn, mechanism, b"")
+    elif reply.status == OK:
+        assert reply.value == scram.server_final, "the server's proof is wrong"
+    return reply.status
+
+
+def text_login(conn, user, password):
+    return conn.set(b"login", ("%s %s" % (user, password)).encode())
+
+
+def logged_in(server, user, password, mechanism="PLAIN"):
+    """A new binary connection of this user."""
+    conn = server.connect()
+    status = login(conn, user, password, mechanism)
+    assert status == OK, (user, status)
+    return conn
+
+
+def logged_in_text(server, user, password):
+    conn = server.connect()
+    answer = text_login(conn, user, password)
+    assert answer == b"STORED", (user, answer)
+    return conn
+
+
+# ---------------------------------------------------------------- TLS
+
+def certificates():
+    """The folder of throw-away certificates, made once for each build folder."""
+    path, lock = cache_folder("certs")
+    with lock:
+        if not os.path.exists(os.path.join(path, ".made")):
+            subprocess.run([os.path.join(SRCDIR, "t", "certs"), path], check=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+            open(os.path.join(path, ".made"), "w").close()
+    return path
+
+
+def tls_options():
+    path = certificates()
+    return ["-Z", "-o", "ssl_chain_cert=%s/server.pem,ssl_key=%s/server.key" % (path, path)]
+
+
+def connect_tls(server, port=None):
+    conn = Conn(("127.0.0.1", port or server.port))
+    context = ssl.create_default_context(cafile=os.path.join(certificates(), "ca.pem"))
+    conn.socket = context.wrap_socket(conn.socket, server_hostname="localhost")
+    return conn
