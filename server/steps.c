@@ -38,6 +38,12 @@ enum io conn_read(struct conn *conn, bool *is_full_out)
 {
     struct input *in = conn_input(conn);
     size_t n = 0;
+    if (in != &conn->in && in->n - in->at == in->capacity) {
+        /* One request fills the worker's buffer: only a buffer of its own can grow. */
+        if (!conn_keep_input(conn))
+            return IO_CLOSED;
+        in = conn_input(conn);
+    }
     if (!make_room(conn, in)) {
         counter_add(&conn->worker->counters->read_buf_oom, 1);
         return IO_CLOSED;
