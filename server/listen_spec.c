@@ -181,10 +181,11 @@ static bool spec_parse(struct cursor *at, bool has_tls, struct listen_spec *spec
     return spec->host != NULL;
 }
 
+/* Any free port is another one each time; who asks for one address in two manners is to be told. */
 static bool is_same(const struct listen_spec *a, const struct listen_spec *b)
 {
     bool has_same_host = a->host && b->host ? strcmp(a->host, b->host) == 0 : a->host == b->host;
-    return has_same_host && a->port == b->port;
+    return has_same_host && a->port == b->port && a->port != 0 && a->tls == b->tls;
 }
 
 static bool is_known(const struct listen_spec *specs, size_t n, const struct listen_spec *spec)
