@@ -112,6 +112,17 @@ def memory_is_locked():
         server.check_alive()
 
 
+@case(keepd_only="the limit is that of its user")
+def memory_is_locked_without_root():
+    try:
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
+    except (ValueError, PermissionError):
+        raise Skip("not even root may raise the limit here")
+    with as_nobody("-k", "-m", "16", "-I", "64k", "-t", "1") as server:
+        assert int(status_of(server.pid)["VmLck"].split()[0]) > 0, server.log()
+
+
 @case
 def no_memory_is_writable_and_executable():
     with Server() as server:
