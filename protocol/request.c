@@ -2,37 +2,28 @@
 
 #include "base/must.h"
 
-struct verb_row {
-    const char *name;
-    enum command_class class;
-    bool takes_value;
-};
-
-static const struct verb_row verb_rows[N_VERBS] = {
-#define VERB(name, class, value) [VERB_##name] = {#name, CLASS_##class, value},
+static const char *const verb_names[N_VERBS] = {
+#define VERB(name, class, value) [VERB_##name] = #name,
 #include "protocol/verbs.def"
 #undef VERB
 };
 
-static const struct verb_row *row_of(enum verb verb)
-{
-    MUST((unsigned)verb < N_VERBS);
-    return &verb_rows[verb];
-}
+const uint8_t verb_classes[N_VERBS] = {
+#define VERB(name, class, value) [VERB_##name] = CLASS_##class,
+#include "protocol/verbs.def"
+#undef VERB
+};
+
+const bool verb_takes[N_VERBS] = {
+#define VERB(name, class, value) [VERB_##name] = value,
+#include "protocol/verbs.def"
+#undef VERB
+};
 
 const char *verb_name(enum verb verb)
 {
-    return row_of(verb)->name;
-}
-
-enum command_class verb_class(enum verb verb)
-{
-    return row_of(verb)->class;
-}
-
-bool verb_takes_value(enum verb verb)
-{
-    return row_of(verb)->takes_value;
+    MUST((unsigned)verb < N_VERBS);
+    return verb_names[verb];
 }
 
 /* The next word of *rest; *rest moves behind it. */

@@ -39,8 +39,19 @@ enum command_class {
 
 /* "GET", "SET": for logs, probes and statistics. */
 const char *verb_name(enum verb verb);
-enum command_class verb_class(enum verb verb);
-bool verb_takes_value(enum verb verb);
+extern const uint8_t verb_classes[N_VERBS];
+extern const bool verb_takes[N_VERBS];
+
+/* Asked once per request: verbs come from the tables of the parsers, never from a peer. */
+static inline enum command_class verb_class(enum verb verb)
+{
+    return (enum command_class)verb_classes[verb];
+}
+
+static inline bool verb_takes_value(enum verb verb)
+{
+    return verb_takes[verb];
+}
 
 /* request.does: what is to happen besides the verb, and what the reply is to show. */
 enum {

@@ -75,8 +75,7 @@ static struct cache_access access_of(const struct command *c)
     };
 }
 
-#define NEEDS_ACCESS                                                                               \
-    (DO_TOUCH | DO_VIVIFY | DO_RECACHE | DO_NO_BUMP | WANT_STATE | DO_NEW_CAS)
+#define NEEDS_ACCESS (DO_TOUCH | DO_VIVIFY | DO_RECACHE | DO_NO_BUMP | WANT_STATE | DO_NEW_CAS)
 
 static enum cache_result find(const struct command *c, struct cache_item *item)
 {
@@ -94,7 +93,8 @@ enum execute_result command_get(const struct command *c)
     item.is_won = false;
     enum cache_result result = find(c, &item);
     bool is_vivified = result != CACHE_OK && item.is_won && (r->does & DO_VIVIFY);
-    prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
+    if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
+        prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
     if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_FETCHERS)))
         watch_get(c->conn, r->key, result, result == CACHE_OK ? item.item_class : 0,
                   result == CACHE_OK ? item.size : 0);
@@ -107,7 +107,13 @@ enum execute_result command_get(const struct command *c)
     if (result != CACHE_OK && !is_vivified)
         return command_end(answer_status(c->conn, r, STATUS_MISS));
     struct reply reply = {.status = STATUS_HIT};
-    describe(&reply, &item, c->now);
+    if (r->dialect == DIALECT_META) {
+        describe(&reply, &item, c->now);
+    } else { /* all that a VALUE line or a binary packet shows */
+        reply.client_flags = item.client_flags;
+        reply.n_value = item.n_value;
+        reply.cas = item.cas;
+    }
     reply.has_value = (r->does & WANT_VALUE) && !((r->does & DO_CAS) && r->cas == item.cas);
     return command_end(answer_item(c->conn, r, &reply, &item));
 }
@@ -117,8 +123,8 @@ enum execute_result command_meta_debug(const struct command *c)
     struct cache_access access = {.is_silent = true};
     struct cache_item item;
     counter_add(&counters(c)->cmd_meta, 1);
-    enum cache_result result = cache_access(thread(c), c->conn->session.cache, &c->key, c->now,
-                                            &access, &item);
+    enum cache_result result =
+        cache_access(thread(c), c->conn->session.cache, &c->key, c->now, &access, &item);
     if (result != CACHE_OK)
         return command_end(answer_status(c->conn, c->request, STATUS_MISS));
     struct reply reply = {.status = STATUS_HIT};
@@ -133,8 +139,8 @@ enum execute_result command_touch(const struct command *c)
     access.does_touch = true;
     access.has_state = false;
     counter_add(&counters(c)->cmd_touch, 1);
-    enum cache_result result = cache_access(thread(c), c->conn->session.cache, &c->key, c->now,
-                                            &access, &item);
+    enum cache_result result =
+        cache_access(thread(c), c->conn->session.cache, &c->key, c->now, &access, &item);
     bool is_hit = result == CACHE_OK;
     counter_add(is_hit ? &counters(c)->touch_hits : &counters(c)->touch_misses, 1);
     if (!is_hit)
@@ -244,8 +250,8 @@ static void drop_old_item(const struct command *c)
     if (!is_plain_set && r->dialect != DIALECT_META)
         return;
     struct cache_remove remove = {0};
-    enum cache_result ignored = cache_remove(thread(c), c->conn->session.cache, &c->key, c->now,
-                                             &remove);
+    enum cache_result ignored =
+        cache_remove(thread(c), c->conn->session.cache, &c->key, c->now, &remove);
     (void)ignored;
 }
 
@@ -301,8 +307,8 @@ enum execute_result command_store(const struct command *c)
 {
     struct cache_store store = store_of(c);
     struct cache_stored stored = {0};
-    enum cache_result result = cache_store(thread(c), c->conn->session.cache, &c->key, c->now,
-                                           &store, &stored);
+    enum cache_result result =
+        cache_store(thread(c), c->conn->session.cache, &c->key, c->now, &store, &stored);
     return command_end(answer_store(c, result, &stored));
 }
 
@@ -418,8 +424,8 @@ enum execute_result command_delete(const struct command *c)
         .cas = r->cas,
         .new_cas = r->new_cas,
     };
-    enum cache_result result = cache_remove(thread(c), c->conn->session.cache, &c->key, c->now,
-                                            &remove);
+    enum cache_result result =
+        cache_remove(thread(c), c->conn->session.cache, &c->key, c->now, &remove);
     prefixes_count_delete(c->conn->session.tenant->prefixes, r->key);
     if (result == CACHE_OK) {
         counter_add(&counters(c)->delete_hits, 1);

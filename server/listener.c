@@ -97,6 +97,14 @@ static void run_arrival(struct worker *worker, struct message *message)
     free(arrival);
 }
 
+static void drop_arrival(struct message *message)
+{
+    struct arrival *arrival = (struct arrival *)message;
+    close(arrival->fd);
+    listener_conn_closed(arrival->listener->set);
+    free(arrival);
+}
+
 static void suspend(struct listener_set *set)
 {
     static const struct timeval retry = {.tv_usec = RETRY_ACCEPT_US};
@@ -172,8 +180,10 @@ static struct worker *dispatch(struct listener *listener, int fd, const union ad
         close(fd);
         return NULL;
     }
-    *arrival =
-        (struct arrival){.message.run = run_arrival, .fd = fd, .listener = listener, .peer = *peer};
+    *arrival = (struct arrival){.message = {.run = run_arrival, .drop = drop_arrival},
+                                .fd = fd,
+                                .listener = listener,
+                                .peer = *peer};
     atomic_fetch_add(&set->server->n_connections, 1);
     struct worker *worker = set->server->workers[set->next_worker];
     set->next_worker = (set->next_worker + 1) % set->server->n_workers;

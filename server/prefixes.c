@@ -17,8 +17,8 @@ struct prefix {
 };
 
 struct prefixes {
+    struct prefixes_switch turned;
     char delimiter;
-    atomic_bool is_on;
     struct hash_key hash_key;
     pthread_mutex_t lock; /* covers what follows */
     size_t n_prefixes;
@@ -32,7 +32,7 @@ struct prefixes *prefixes_create(char delimiter, bool is_on)
     if (p == NULL)
         return NULL;
     p->delimiter = delimiter;
-    atomic_init(&p->is_on, is_on);
+    atomic_init(&p->turned.is_on, is_on);
     hash_key_init(&p->hash_key, 0);
     pthread_mutex_init(&p->lock, NULL);
     return p;
@@ -65,12 +65,7 @@ void prefixes_destroy(struct prefixes **prefixes)
 
 void prefixes_turn(struct prefixes *prefixes, bool is_on)
 {
-    atomic_store(&prefixes->is_on, is_on);
-}
-
-bool prefixes_are_on(const struct prefixes *prefixes)
-{
-    return atomic_load_explicit(&((struct prefixes *)prefixes)->is_on, memory_order_relaxed);
+    atomic_store(&prefixes->turned.is_on, is_on);
 }
 
 void prefixes_reset(struct prefixes *prefixes)

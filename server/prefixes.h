@@ -8,15 +8,26 @@
 #include "base/bytes.h"
 #include "base/must.h"
 
+#include <stdatomic.h>
+
 #define PREFIXES_MAX 65536
 
 struct prefixes;
+
+/* The first member of struct prefixes, so that the hot path asks without a call. */
+struct prefixes_switch {
+    atomic_bool is_on;
+};
 
 MUST_USE struct prefixes *prefixes_create(char delimiter, bool is_on);
 void prefixes_destroy(struct prefixes **prefixes);
 
 void prefixes_turn(struct prefixes *prefixes, bool is_on);
-bool prefixes_are_on(const struct prefixes *prefixes);
+static inline bool prefixes_are_on(const struct prefixes *prefixes)
+{
+    const struct prefixes_switch *s = (const struct prefixes_switch *)prefixes;
+    return atomic_load_explicit(&((struct prefixes_switch *)s)->is_on, memory_order_relaxed);
+}
 void prefixes_reset(struct prefixes *prefixes);
 
 /* Each does nothing while the counting is off, or for a key without the delimiter. */

@@ -27,8 +27,8 @@ struct watcher {
 };
 
 struct watch {
+    struct watch_types wanted;
     size_t n_buffer;
-    atomic_uint types; /* of all watchers together */
     _Atomic uint64_t next_gid;
     _Atomic uint64_t n_sent;
     _Atomic uint64_t n_skipped;
@@ -58,11 +58,6 @@ void watch_destroy(struct watch **watch)
     free(w);
 }
 
-bool watch_is_on(const struct watch *watch, enum watch_type type)
-{
-    return atomic_load_explicit(&((struct watch *)watch)->types, memory_order_relaxed) >> type & 1;
-}
-
 void watch_counts_read(const struct watch *watch, struct watch_counts *out)
 {
     struct watch *w = (struct watch *)watch;
@@ -80,7 +75,7 @@ static void collect_types(struct watch *watch)
     uint32_t types = 0;
     for (unsigned i = 0; i < watch->n_watchers; i++)
         types |= watch->watchers[i]->types;
-    atomic_store(&watch->types, types);
+    atomic_store(&watch->wanted.types, types);
 }
 
 static void run_message(struct worker *worker, struct message *message)
@@ -99,6 +94,16 @@ static void run_message(struct worker *worker, struct message *message)
         conn_run(conn);
 }
 
+/* Its connection has ended, or will when the worker's connections are freed. */
+static void drop_message(struct message *message)
+{
+    struct watcher *watcher =
+        (struct watcher *)((char *)message - offsetof(struct watcher, message));
+    watcher->is_posted = false;
+    if (watcher->conn == NULL)
+        free(watcher);
+}
+
 enum watch_begin watch_begin(struct watch *watch, struct conn *conn, uint32_t types,
                              const struct tenant *tenant)
 {
@@ -111,6 +116,7 @@ enum watch_begin watch_begin(struct watch *watch, struct conn *conn, uint32_t ty
     watcher->types = types;
     watcher->capacity = watch->n_buffer;
     watcher->message.run = run_message;
+    watcher->message.drop = drop_message;
     pthread_mutex_lock(&watch->lock);
     bool has_room = watch->n_watchers < WATCHERS_MAX;
     if (has_room) {
@@ -289,8 +295,7 @@ void watch_evict(struct watch *watch, const struct cache_tenant *tenant, struct 
     long long ttl = item->exptime == CACHE_NEVER ? -1 : (long long)item->exptime - now;
     size_t n = begin_line(watch, line, sizeof line, "eviction");
     n = put_key(line, n, key);
-    n += (size_t)snprintf(line + n, sizeof line - n,
-                          " fetch=%s ttl=%lld la=%u clsid=%u size=%u\n",
+    n += (size_t)snprintf(line + n, sizeof line - n, " fetch=%s ttl=%lld la=%u clsid=%u size=%u\n",
                           item->was_fetched ? "yes" : "no", ttl,
                           now > item->last_access ? now - item->last_access : 0, item->item_class,
                           item->size);

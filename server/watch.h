@@ -24,8 +24,17 @@ struct watcher;
 MUST_USE struct watch *watch_create(size_t n_buffer);
 void watch_destroy(struct watch **watch);
 
+/* The first member of struct watch, so that the hot path asks without a call. */
+struct watch_types {
+    atomic_uint types; /* bits by enum watch_type, of all watchers together */
+};
+
 /* Does anybody watch this? The one test that unwatched events cost. */
-bool watch_is_on(const struct watch *watch, enum watch_type type);
+static inline bool watch_is_on(const struct watch *watch, enum watch_type type)
+{
+    struct watch_types *wanted = (struct watch_types *)watch;
+    return atomic_load_explicit(&wanted->types, memory_order_relaxed) >> type & 1;
+}
 
 /* Makes the connection a watcher of these types (bits by enum watch_type); tenant NULL sees all.
  * False: too many, or memory is short. */

@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OUTPUT_KEPT  (1u << 20) /* an output buffer that grew beyond this is given back */
-#define DRAIN_TICKS  3          /* seconds that a stopping worker gives its clients to read */
+#define OUTPUT_KEPT (1u << 20) /* an output buffer that grew beyond this is given back */
+#define DRAIN_TICKS 3          /* seconds that a stopping worker gives its clients to read */
 
 void worker_online(struct worker *worker)
 {
@@ -193,8 +193,8 @@ static struct event_base *make_base(void)
 static bool add_events(struct worker *worker)
 {
     static const struct timeval second = {.tv_sec = 1};
-    worker->wake_event = event_new(worker->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake,
-                                   worker);
+    worker->wake_event =
+        event_new(worker->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
     worker->tick_event = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
     return worker->wake_event != NULL && worker->tick_event != NULL &&
            event_add(worker->wake_event, NULL) == 0 && event_add(worker->tick_event, &second) == 0;
@@ -217,12 +217,25 @@ struct worker *worker_create(struct server *server, unsigned id)
     worker->batch = malloc(BATCH_MAX * sizeof *worker->batch);
     worker->record_capacity = (size_t)server->settings->tls_write_bytes;
     worker->counters = calloc(1, sizeof *worker->counters);
-    bool is_whole = worker->wake_fd >= 0 && worker->base != NULL &&
-                    worker->cache_thread != NULL && worker->in.p != NULL &&
-                    worker->batch != NULL && worker->counters != NULL && add_events(worker);
+    bool is_whole = worker->wake_fd >= 0 && worker->base != NULL && worker->cache_thread != NULL &&
+                    worker->in.p != NULL && worker->batch != NULL && worker->counters != NULL &&
+                    add_events(worker);
     if (!is_whole)
         worker_destroy(&worker);
     return worker;
+}
+
+/* What came too late to be run. */
+static void drop_mail(struct worker *worker)
+{
+    struct message *message = worker->mail_first;
+    worker->mail_first = worker->mail_last = NULL;
+    while (message != NULL) {
+        struct message *next = message->next;
+        if (message->drop != NULL)
+            message->drop(message);
+        message = next;
+    }
 }
 
 void worker_destroy(struct worker **worker)
@@ -231,6 +244,7 @@ void worker_destroy(struct worker **worker)
     if (w == NULL)
         return;
     *worker = NULL;
+    drop_mail(w);
     while (w->conns != NULL) /* those that a job thread had when the loop ended */
         conn_free(w->conns);
     if (w->wake_event != NULL)

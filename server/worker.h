@@ -23,6 +23,7 @@ struct worker;
 struct message {
     struct message *next;
     void (*run)(struct worker *worker, struct message *message);
+    void (*drop)(struct message *message); /* instead, when the worker has ended; may be NULL */
 };
 
 /* One request of a batch, and how to go back to before it. */
