@@ -70,7 +70,7 @@ struct pool {
     uint32_t limbo_tail;
     uint32_t n_parked;
     uint32_t n_limbo;
-    uint32_t n_fresh;             /* segments ever used: the next ones are untouched */
+    _Atomic uint32_t n_fresh;     /* segments ever used: the next ones are untouched */
     _Atomic uint32_t n_free;      /* on the free list */
     _Atomic uint32_t n_committed; /* free, used or in limbo */
     _Atomic uint32_t n_target;    /* what memory and index allow */
@@ -106,6 +106,8 @@ struct cache_tenant {
     _Atomic size_t guarantee; /* bytes */
     _Atomic size_t limit;     /* bytes; SIZE_MAX: none */
     _Atomic bool is_dying;
+    _Atomic uint64_t died; /* epoch of its destruction */
+    _Atomic uint32_t n_uploads;
     _Atomic uint32_t n_held; /* segments */
     _Atomic uint32_t n_pinned;
     _Atomic uint32_t open[N_QUEUES][N_GROUPS];

@@ -257,6 +257,7 @@ static uint32_t take_victim(struct cache_tenant *tenant, uint32_t now, struct em
     struct tenant_totals totals;
     tenant_totals_read(tenant, &totals);
     pthread_mutex_lock(&tenant->lock);
+    victim_seal_flushed(tenant);
     uint32_t n_scan = cache->is_evicting ? SCAN_LEAST + cache->pool.n_fresh / 8 : UINT32_MAX;
     uint32_t number = victim_take_garbage(
         tenant, cache->is_evicting ? GARBAGE_ENOUGH : GARBAGE_LEAST, n_scan, now);
@@ -284,6 +285,7 @@ unsigned evict_garbage(struct cache_thread *thread, struct cache_tenant *tenant,
     for (; n < n_max; n++) {
         struct emptying e = {.thread = thread, .tenant = tenant, .is_cleaning = true};
         pthread_mutex_lock(&tenant->lock);
+        victim_seal_flushed(tenant);
         e.segment = victim_take_garbage(tenant, 0.97, UINT32_MAX, thread->now);
         pthread_mutex_unlock(&tenant->lock);
         if (e.segment == SEGMENT_NONE || !empty(&e))

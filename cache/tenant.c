@@ -206,6 +206,7 @@ void cache_tenant_destroy(struct cache_tenant **tenant)
     if (*tenant == NULL)
         return;
     cache_flush(*tenant, 0);
+    atomic_store(&(*tenant)->died, epoch_retire((*tenant)->cache));
     atomic_store(&(*tenant)->is_dying, true);
     *tenant = NULL;
 }
@@ -244,7 +245,9 @@ void tenant_tick(struct cache_tenant *tenant, uint32_t now)
 static bool holds_nothing(struct cache_tenant *tenant)
 {
     return atomic_load(&tenant->is_dying) && atomic_load(&tenant->n_held) == 0 &&
-           atomic_load(&tenant->n_pinned) == 0 && pool_n_limbo(tenant->cache) == 0;
+           atomic_load(&tenant->n_pinned) == 0 && atomic_load(&tenant->n_uploads) == 0 &&
+           pool_n_limbo(tenant->cache) == 0 &&
+           atomic_load(&tenant->died) < epoch_oldest(tenant->cache);
 }
 
 void tenant_bury(struct cache_thread *thread)

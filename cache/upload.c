@@ -48,6 +48,7 @@ enum cache_result cache_upload_create(struct cache_thread *thread, struct cache_
     if (upload == NULL)
         return CACHE_NO_MEMORY;
     upload->tenant = tenant;
+    atomic_fetch_add(&tenant->n_uploads, 1);
     upload->hash = key->hash;
     upload->n_value = n_value;
     upload->client_flags = client_flags;
@@ -234,6 +235,7 @@ static void destroy(struct cache_thread *thread, struct cache_upload **upload)
     if (has_room(*upload))
         commit_abandon(thread, (*upload)->tenant, &(*upload)->room);
     release(thread->cache, *upload);
+    atomic_fetch_sub(&(*upload)->tenant->n_uploads, 1);
     free((*upload)->heap);
     free(*upload);
     *upload = NULL;

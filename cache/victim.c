@@ -66,6 +66,23 @@ static double garbage_share(const struct cache_tenant *tenant, uint32_t number, 
     return over >= segment_position(segment) ? 2 : over / (double)cache->segment_size;
 }
 
+static void seal_if_flushed(struct cache_tenant *tenant, _Atomic uint32_t *open)
+{
+    uint32_t number = atomic_load(open);
+    if (number == SEGMENT_NONE || segment_owner(tenant->cache, number) == tenant_word(tenant))
+        return;
+    atomic_store(open, SEGMENT_NONE);
+    segment_seal(tenant, number);
+}
+
+void victim_seal_flushed(struct cache_tenant *tenant)
+{
+    for (unsigned queue = 0; queue < N_QUEUES; queue++)
+        for (unsigned group = 0; group < N_GROUPS; group++)
+            seal_if_flushed(tenant, &tenant->open[queue][group]);
+    seal_if_flushed(tenant, &tenant->open_upload);
+}
+
 /* Is the segment in one of this tenant's queues? Its owner word may be that of a segment that has
  * been retired; its state tells. */
 static bool is_queued(const struct cache_tenant *tenant, uint32_t number)

@@ -18,6 +18,8 @@ void tenant_totals_read(struct cache_tenant *tenant, struct tenant_totals *out);
  * at n_scan segments, going on where it stopped. Takes it out of its queue. */
 uint32_t victim_take_garbage(struct cache_tenant *tenant, double least, uint32_t n_scan,
                              uint32_t now);
+/* Makes open segments of a flushed generation takeable. */
+void victim_seal_flushed(struct cache_tenant *tenant);
 /* The one whose items are worth least by S3-FIFO's order. Takes it out of its queue. */
 uint32_t victim_take_oldest(struct cache_tenant *tenant, const struct tenant_totals *totals);
 

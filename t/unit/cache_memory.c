@@ -1,0 +1,322 @@
+/* What happens when memory is short: eviction, its absence (-M), limits, tenants, uploads that
+ * stall. */
+#include "t/unit/cache_frame.h"
+
+static struct frame f;
+
+static enum cache_result put(struct cache_tenant *tenant, unsigned number, size_t n_value)
+{
+    static uint8_t value[1 << 20];
+    char text[32];
+    snprintf(text, sizeof text, "key-%u", number);
+    struct cache_key k = {slice_str(text), 0};
+    k.hash = cache_hash(f.cache, tenant, k.bytes);
+    struct cache_store store = {.value = {value, n_value}};
+    struct cache_stored stored;
+    frame_turn(&f);
+    return cache_store(f.thread, tenant, &k, f.now, &store, &stored);
+}
+
+static bool has(struct cache_tenant *tenant, unsigned number)
+{
+    char text[32];
+    struct cache_item item;
+    snprintf(text, sizeof text, "key-%u", number);
+    struct cache_key k = {slice_str(text), 0};
+    k.hash = cache_hash(f.cache, tenant, k.bytes);
+    frame_turn(&f);
+    return cache_get(f.thread, tenant, &k, f.now, &item) == CACHE_OK;
+}
+
+static unsigned count(struct cache_tenant *tenant, unsigned n)
+{
+    unsigned n_there = 0;
+    for (unsigned i = 0; i < n; i++)
+        n_there += has(tenant, i);
+    return n_there;
+}
+
+static struct cache_stats stats_of(struct cache_tenant *tenant)
+{
+    struct cache_stats stats;
+    cache_stats_read(f.cache, tenant, &stats);
+    return stats;
+}
+
+static void open_with(size_t memory, bool is_evicting)
+{
+    struct cache_config config = frame_config(memory);
+    config.is_evicting = is_evicting;
+    frame_open(&f, &config);
+}
+
+/* Ten times the memory within one turn: progress, never a refusal, as nothing was read in it. */
+START_TEST(flood_in_one_turn)
+{
+    static uint8_t value[1000];
+    open_with(8 << 20, true);
+    for (unsigned i = 0; i < 80000; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "key-%u", i);
+        struct cache_key k = frame_key(&f, text);
+        struct cache_store store = {.value = {value, sizeof value}};
+        struct cache_stored stored;
+        ck_assert_int_eq(cache_store(f.thread, f.tenant, &k, NOW, &store, &stored), CACHE_OK);
+    }
+    ck_assert_uint_gt(stats_of(NULL).evictions, 60000);
+    ck_assert_uint_gt(stats_of(NULL).curr_items, 6500);
+    frame_close(&f);
+}
+END_TEST
+
+/* What is read stays, what is not leaves: a scan does not wash the cache out. */
+START_TEST(hot_items_survive_a_scan)
+{
+    open_with(8 << 20, true);
+    for (unsigned i = 0; i < 2000; i++)
+        ck_assert_int_eq(put(f.tenant, i, 500), CACHE_OK);
+    for (unsigned round = 0; round < 3; round++)
+        ck_assert_uint_eq(count(f.tenant, 2000), 2000);
+    for (unsigned i = 0; i < 40000; i++)
+        ck_assert_int_eq(put(f.tenant, 100000 + i, 500), CACHE_OK);
+    ck_assert_uint_gt(count(f.tenant, 2000), 1900);
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(expired_goes_before_live)
+{
+    open_with(8 << 20, true);
+    f.now = NOW;
+    for (unsigned i = 0; i < 5000; i++)
+        ck_assert_int_eq(put(f.tenant, i, 500), CACHE_OK);
+    for (unsigned i = 0; i < 9000; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "short-%u", i);
+        frame_turn(&f);
+        ck_assert_int_eq(frame_set_until(&f, text, "................................", NOW + 5),
+                         CACHE_OK);
+    }
+    cache_thread_offline(f.thread);
+    cache_tick(f.cache, f.now = NOW + 60);
+    for (unsigned i = 0; i < 20; i++)
+        cache_maintain(f.cache, f.now);
+    cache_thread_online(f.thread);
+    ck_assert_uint_eq(stats_of(NULL).evictions, 0);
+    ck_assert_uint_lt(stats_of(NULL).curr_items, 5000 + 4000);
+    ck_assert_uint_eq(count(f.tenant, 5000), 5000);
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(without_eviction_nothing_is_lost)
+{
+    unsigned n = 0;
+    open_with(4 << 20, false);
+    while (put(f.tenant, n, 300) == CACHE_OK)
+        n++;
+    ck_assert_uint_gt(n, 9000);
+    ck_assert_uint_eq(count(f.tenant, n), n);
+    ck_assert_uint_eq(stats_of(NULL).evictions, 0);
+    ck_assert_uint_gt(stats_of(NULL).no_memory, 0);
+    for (unsigned i = 0; i < n; i += 3) {
+        char text[32];
+        snprintf(text, sizeof text, "key-%u", i);
+        ck_assert_int_eq(frame_remove(&f, text), CACHE_OK);
+    }
+    for (unsigned i = 0; i < n / 5; i++)
+        ck_assert_int_eq(put(f.tenant, 1000000 + i, 300), CACHE_OK);
+    for (unsigned i = 0; i < n; i++)
+        ck_assert_int_eq(has(f.tenant, i), i % 3 != 0);
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(limit_goes_down_and_up)
+{
+    open_with(16 << 20, true);
+    for (unsigned i = 0; i < 30000; i++)
+        ck_assert_int_eq(put(f.tenant, i, 500), CACHE_OK);
+    uint64_t n_full = stats_of(NULL).curr_items;
+    ck_assert(cache_set_memory(f.cache, 4 << 20));
+    cache_thread_offline(f.thread);
+    for (unsigned i = 0; i < 20; i++)
+        cache_maintain(f.cache, NOW);
+    cache_thread_online(f.thread);
+    ck_assert_uint_le(stats_of(NULL).bytes_arena, 4 << 20);
+    ck_assert_uint_lt(stats_of(NULL).curr_items, n_full / 3);
+    ck_assert(cache_set_memory(f.cache, 64 << 20));
+    for (unsigned i = 0; i < 90000; i++)
+        ck_assert_int_eq(put(f.tenant, i, 500), CACHE_OK);
+    ck_assert_uint_gt(stats_of(NULL).curr_items, 3 * n_full);
+    ck_assert(!cache_set_memory(f.cache, 1000));
+    ck_assert(!cache_set_memory(f.cache, SIZE_MAX));
+    frame_close(&f);
+}
+END_TEST
+
+/* ---- tenants ---- */
+
+static struct cache_tenant *tenant(const char *name, size_t guarantee, size_t limit)
+{
+    struct cache_tenant_config config = {.name = name, .guarantee = guarantee, .limit = limit};
+    struct cache_tenant *made = cache_tenant_create(f.cache, &config);
+    ck_assert(made != NULL);
+    return made;
+}
+
+START_TEST(tenants_do_not_see_each_other)
+{
+    open_with(8 << 20, true);
+    struct cache_tenant *a = tenant("a", 0, 0), *b = tenant("b", 0, 0);
+    ck_assert_int_eq(put(a, 1, 10), CACHE_OK);
+    ck_assert(has(a, 1) && !has(b, 1) && !has(f.tenant, 1));
+    ck_assert_int_eq(put(b, 1, 20), CACHE_OK);
+    cache_flush(a, 0);
+    ck_assert(!has(a, 1) && has(b, 1));
+    ck_assert_uint_eq(stats_of(b).curr_items, 1);
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(guarantee_is_kept)
+{
+    open_with(16 << 20, true);
+    struct cache_tenant *small = tenant("small", 4 << 20, 0), *greedy = tenant("greedy", 0, 0);
+    for (unsigned i = 0; i < 5000; i++)
+        ck_assert_int_eq(put(small, i, 500), CACHE_OK);
+    for (unsigned i = 0; i < 100000; i++)
+        ck_assert_int_eq(put(greedy, i, 500), CACHE_OK);
+    ck_assert_uint_eq(count(small, 5000), 5000);
+    ck_assert_uint_eq(stats_of(small).evictions, 0);
+    ck_assert_uint_gt(stats_of(greedy).curr_items, 15000);
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(borrowed_memory_is_given_back)
+{
+    open_with(16 << 20, true);
+    struct cache_tenant *first = tenant("first", 2 << 20, 0), *owner = tenant("owner", 8 << 20, 0);
+    for (unsigned i = 0; i < 40000; i++)
+        ck_assert_int_eq(put(first, i, 500), CACHE_OK);
+    ck_assert_uint_gt(stats_of(first).segments_held, stats_of(NULL).segments_total * 8 / 10);
+    for (unsigned i = 0; i < 12000; i++)
+        ck_assert_int_eq(put(owner, i, 500), CACHE_OK);
+    ck_assert_uint_gt(count(owner, 12000), 11900);
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(limit_is_kept)
+{
+    open_with(16 << 20, true);
+    struct cache_tenant *a = tenant("a", 0, 4 << 20);
+    ck_assert_int_eq(put(f.tenant, 1, 500), CACHE_OK);
+    for (unsigned i = 0; i < 40000; i++)
+        ck_assert_int_eq(put(a, i, 500), CACHE_OK);
+    struct cache_stats stats = stats_of(a);
+    ck_assert_uint_le(stats.segments_held << 14, (4 << 20) + (4 << 14));
+    ck_assert_uint_gt(stats.curr_items, 6000);
+    ck_assert(has(f.tenant, 1));
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(tenant_is_buried)
+{
+    open_with(8 << 20, true);
+    uint64_t n_free = stats_of(NULL).segments_free;
+    for (unsigned round = 0; round < 20; round++) {
+        struct cache_tenant *a = tenant("a", 1 << 20, 0);
+        for (unsigned i = 0; i < 3000; i++)
+            ck_assert_int_eq(put(a, i, 500), CACHE_OK);
+        ck_assert(!has(a, 5000));
+        cache_tenant_destroy(&a);
+        ck_assert(a == NULL);
+        cache_thread_offline(f.thread);
+        for (unsigned i = 0; i < 6; i++)
+            cache_maintain(f.cache, NOW);
+        cache_thread_online(f.thread);
+    }
+    ck_assert_uint_ge(stats_of(NULL).segments_free + 2, n_free);
+    ck_assert_uint_eq(stats_of(NULL).curr_items, 0);
+    frame_close(&f);
+}
+END_TEST
+
+/* ---- uploads that stall ---- */
+
+START_TEST(stalled_uploads_do_not_starve_others)
+{
+    struct cache_upload *uploads[200];
+    unsigned n_refused = 0;
+    open_with(64 << 20, true);
+    for (unsigned i = 0; i < 200; i++) {
+        char text[32];
+        uint8_t *p;
+        size_t n;
+        snprintf(text, sizeof text, "up-%u", i);
+        struct cache_key k = frame_key(&f, text);
+        ck_assert_int_eq(
+            cache_upload_create(f.thread, f.tenant, &k, i % 2 ? 1000000 : 20000, 0, &uploads[i]),
+            CACHE_OK);
+        n_refused += cache_upload_space(f.thread, uploads[i], &p, &n) != CACHE_OK;
+    }
+    ck_assert_uint_eq(n_refused, 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        ck_assert_int_eq(put(f.tenant, i, 900000), CACHE_OK);
+        ck_assert_int_eq(put(f.tenant, 10000 + i, 100), CACHE_OK);
+    }
+    ck_assert(has(f.tenant, 999));
+    for (unsigned i = 0; i < 200; i++)
+        cache_upload_abort(f.thread, &uploads[i]);
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(sizes_may_shift)
+{
+    open_with(32 << 20, true);
+    for (unsigned i = 0; i < 600000; i++)
+        ck_assert_int_eq(put(f.tenant, i, 60), CACHE_OK);
+    for (unsigned i = 0; i < 400; i++)
+        ck_assert_int_eq(put(f.tenant, 1000000 + i, 300000), CACHE_OK);
+    ck_assert(has(f.tenant, 1000399) && has(f.tenant, 1000395));
+    for (unsigned i = 0; i < 200000; i++)
+        ck_assert_int_eq(put(f.tenant, i, 60), CACHE_OK);
+    ck_assert(has(f.tenant, 199999));
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(too_little_memory_is_refused)
+{
+    struct cache_config config = frame_config(1000);
+    char error[128] = "";
+    ck_assert(cache_create(&config, error, sizeof error) == NULL);
+    ck_assert_uint_gt(strlen(error), 10);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cache_memory");
+    TCase *tc = tcase_create("memory");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, flood_in_one_turn);
+    tcase_add_test(tc, hot_items_survive_a_scan);
+    tcase_add_test(tc, expired_goes_before_live);
+    tcase_add_test(tc, without_eviction_nothing_is_lost);
+    tcase_add_test(tc, limit_goes_down_and_up);
+    tcase_add_test(tc, tenants_do_not_see_each_other);
+    tcase_add_test(tc, guarantee_is_kept);
+    tcase_add_test(tc, borrowed_memory_is_given_back);
+    tcase_add_test(tc, limit_is_kept);
+    tcase_add_test(tc, tenant_is_buried);
+    tcase_add_test(tc, stalled_uploads_do_not_starve_others);
+    tcase_add_test(tc, sizes_may_shift);
+    tcase_add_test(tc, too_little_memory_is_refused);
+    suite_add_tcase(suite, tc);
+    return unit_run(suite);
+}
