@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,12 +45,22 @@ static void empty_bounding_set(void)
         (void)prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
 }
 
+/* A service manager that gives none may also forbid the call that gives them up. */
+static bool has_capabilities(void)
+{
+    static const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    return syscall(SYS_capget, &header, data) != 0 || memcmp(data, none, sizeof none) != 0;
+}
+
 static int empty_capabilities(void)
 {
+    static const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    if (syscall(SYS_capset, &header, data) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+    bool is_empty = !has_capabilities() || syscall(SYS_capset, &header, none) == 0;
+    if (is_empty && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
         return 0;
     fprintf(stderr, "keepd: capabilities cannot be given up: %s\n", strerror(errno));
     return EXIT_NO_RESOURCE;
