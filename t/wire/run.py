@@ -15,7 +15,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from player import Mismatch, Player, flush  # noqa: E402
-from server import Servers  # noqa: E402
+from server import TLS_VERSIONS, Servers  # noqa: E402
 import transcript as transcripts  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -48,10 +48,11 @@ class Tap:
         return 1 if self.n_failed else 0
 
 
-def play(servers, transcript, way, timeout_s):
+def play(servers, transcript, way, timeout_s, version=None):
     """None when all went as written, else the Mismatch."""
     try:
         server = servers.get(transcript.settings())
+        server.version = version
         flush(server, timeout_s)
         player = Player(server, transcript, timeout_s)
     except (OSError, RuntimeError) as error:
@@ -87,21 +88,27 @@ def reason_not_pipelined(transcript):
     return None
 
 
+def play_ways(servers, transcript, version):
+    """[(what, Mismatch or None)] for each way in which this transcript can be played."""
+    ways = [("", "play_whole")]
+    if transcript.one_request is None and version is None:
+        ways.append((" byte by byte", "play_singly"))
+    if reason_not_pipelined(transcript) is None:
+        ways.append((" pipelined", "play_pipelined"))
+    within = " in " + version.name.replace("_", ".") if version else ""
+    return [(what + within, play(servers, transcript, way, TIMEOUT_S, version))
+            for what, way in ways]
+
+
 def run_keepd(program, chosen, certificates):
     tap, servers = Tap(), Servers(program, certificates)
+    versions = TLS_VERSIONS if certificates else (None,)
     for transcript in chosen:
         if certificates and transcript.plain_only is not None:
             continue
-        error = play(servers, transcript, "play_whole", TIMEOUT_S)
-        tap.result(error is None, transcript.name, describe(error) if error else ())
-        if transcript.one_request is None and not certificates:
-            error = play(servers, transcript, "play_singly", TIMEOUT_S)
-            tap.result(error is None, transcript.name + " byte by byte",
-                       describe(error) if error else ())
-        if reason_not_pipelined(transcript) is not None:
-            continue
-        error = play(servers, transcript, "play_pipelined", TIMEOUT_S)
-        tap.result(error is None, transcript.name + " pipelined", describe(error) if error else ())
+        for version in versions:
+            for what, error in play_ways(servers, transcript, version):
+                tap.result(error is None, transcript.name + what, describe(error) if error else ())
     for options, log in servers.stop():
         tap.result(False, "the server with options '%s' ends in order" % options, log.split("\n"))
     return tap.end()

@@ -11,12 +11,14 @@ import time
 
 START_S = 20
 STOP_S = 10
+TLS_VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
 
 class Server:
     def __init__(self, program, settings, certificates=None):
         options, setting, files = settings
-        self.context = None
+        self.contexts = {}
+        self.version = None  # of TLS, for the connections from now on
         self.folder = tempfile.mkdtemp(prefix="wire-")
         self.log_path = os.path.join(self.folder, "log")
         ports = os.path.join(self.folder, "ports")
@@ -26,7 +28,10 @@ class Server:
         if certificates:
             arguments += ["-Z", "-o", "ssl_chain_cert=%s/server.pem,ssl_key=%s/server.key"
                           % (certificates, certificates)]
-            self.context = ssl.create_default_context(cafile=certificates + "/ca.pem")
+            for version in TLS_VERSIONS:
+                context = ssl.create_default_context(cafile=certificates + "/ca.pem")
+                context.minimum_version = context.maximum_version = version
+                self.contexts[version] = context
         arguments += shlex.split(options.replace("{folder}", self.folder))
         self.write_files(files.split("\n"))
         environment = dict(os.environ, MEMCACHED_PORT_FILENAME=ports)
@@ -69,9 +74,9 @@ class Server:
     def connect(self, timeout_s):
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.context is None:
+        if self.version is None:
             return connection
-        return self.context.wrap_socket(connection, server_hostname="localhost")
+        return self.contexts[self.version].wrap_socket(connection, server_hostname="localhost")
 
     def stop(self):
         """True when it ended in order."""
