@@ -4,11 +4,11 @@ SASL mechanisms written out, so that each message can be right, wrong or out of 
 import base64
 import hashlib
 import hmac
+import itertools
 import os
-import ssl
 import subprocess
 
-from harness import BUILDDIR, SRCDIR, TIMEOUT_S, Conn, cache_folder, folder, packet
+from harness import BUILDDIR, TIMEOUT_S, folder, packet
 
 KEEPCTL = os.environ.get("KEEPCTL") or os.path.join(BUILDDIR, "keepctl")
 
@@ -155,9 +155,18 @@ def text_login(conn, user, password):
     return conn.set(b"login", ("%s %s" % (user, password)).encode())
 
 
-def logged_in(server, user, password, mechanism="PLAIN"):
+_sources = itertools.count(2)
+
+
+def new_source():
+    """A loopback address that no failed login has come from yet: failures slow an address down."""
+    n = next(_sources)
+    return "127.7.%d.%d" % (n >> 8, n & 255)
+
+
+def logged_in(server, user, password, mechanism="PLAIN", **options):
     """A new binary connection of this user."""
-    conn = server.connect()
+    conn = server.connect(**options)
     status = login(conn, user, password, mechanism)
     assert status == OK, (user, status)
     return conn
@@ -169,27 +178,3 @@ def logged_in_text(server, user, password):
     assert answer == b"STORED", (user, answer)
     return conn
 
-
-# ---------------------------------------------------------------- TLS
-
-def certificates():
-    """The folder of throw-away certificates, made once for each build folder."""
-    path, lock = cache_folder("certs")
-    with lock:
-        if not os.path.exists(os.path.join(path, ".made")):
-            subprocess.run([os.path.join(SRCDIR, "t", "certs"), path], check=True,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
-            open(os.path.join(path, ".made"), "w").close()
-    return path
-
-
-def tls_options():
-    path = certificates()
-    return ["-Z", "-o", "ssl_chain_cert=%s/server.pem,ssl_key=%s/server.key" % (path, path)]
-
-
-def connect_tls(server, port=None):
-    conn = Conn(("127.0.0.1", port or server.port))
-    context = ssl.create_default_context(cafile=os.path.join(certificates(), "ca.pem"))
-    conn.socket = context.wrap_socket(conn.socket, server_hostname="localhost")
-    return conn

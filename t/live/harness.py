@@ -270,13 +270,15 @@ def store_packet(opcode, key, value, flags=0, exptime=0, **more):
 class Conn:
     """A raw client connection with a deadline on everything."""
 
-    def __init__(self, address, timeout_s=None, receive_buffer=None):
+    def __init__(self, address, timeout_s=None, receive_buffer=None, source=None):
         family = socket.AF_UNIX if isinstance(address, str) else (
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.socket = socket.socket(family)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout_s or TIMEOUT_S)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.connect(address)
         if family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
