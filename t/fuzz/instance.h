@@ -1,0 +1,40 @@
+/* instance.h - a server with one worker inside the calling thread, and connections over memory.
+ * Owns: the server's parts; what a connection sent.
+ * Thread: one.
+ * Never: starts a thread, reads a clock, or lets bytes touch a socket. */
+#ifndef T_FUZZ_INSTANCE_H
+#define T_FUZZ_INSTANCE_H
+
+#include "base/bytes.h"
+#include "server/server.h"
+
+#include <stdbool.h>
+
+#define INSTANCE_NOW 1800000000u /* it is always this second */
+
+struct conn;
+struct instance;
+
+/* Never freed: the process ends with it. */
+struct instance *instance_create(void);
+/* Forgets all items and what administrative commands changed. */
+void instance_reset(struct instance *instance);
+
+/* A client's side of a connection. */
+struct line {
+    struct instance *instance;
+    struct conn *conn; /* NULL when the server has closed it */
+    struct slice in;   /* what the server has not read yet */
+    uint32_t split;    /* 0: all at once; otherwise the seed of short reads and writes */
+    bool has_starved;  /* the last read found nothing */
+    uint8_t *out;      /* what the server sent */
+    size_t n_out;
+    size_t capacity;
+};
+
+void line_open(struct line *line, struct instance *instance, uint32_t split);
+/* Sends bytes and lets the server work until it waits for more. */
+void line_send(struct line *line, struct slice bytes);
+void line_close(struct line *line);
+
+#endif
