@@ -7,14 +7,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define JOB_NICE 10 /* a storm of handshakes must not take the processor from established clients */
+#define JOB_NICE 10 /* a storm of handshakes must not take the processor from established clients \
+                     */
 
 struct jobs {
     pthread_mutex_t lock; /* covers what follows */
-    pthread_cond_t is_filled;
+    pthread_cond_t is_changed;
     struct job *first;
     struct job *last;
     bool is_stopping;
+    unsigned n_ready;
     unsigned n_threads;
     pthread_t threads[];
 };
@@ -23,7 +25,7 @@ static struct job *next_job(struct jobs *jobs)
 {
     pthread_mutex_lock(&jobs->lock);
     while (jobs->first == NULL && !jobs->is_stopping)
-        pthread_cond_wait(&jobs->is_filled, &jobs->lock);
+        pthread_cond_wait(&jobs->is_changed, &jobs->lock);
     struct job *job = jobs->first;
     if (job != NULL) {
         jobs->first = job->next;
@@ -39,9 +41,22 @@ static void *run(void *arg)
     struct jobs *jobs = arg;
     struct job *job;
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), JOB_NICE);
+    pthread_mutex_lock(&jobs->lock);
+    jobs->n_ready++;
+    pthread_cond_broadcast(&jobs->is_changed);
+    pthread_mutex_unlock(&jobs->lock);
     while ((job = next_job(jobs)) != NULL)
         job->run(job);
     return NULL;
+}
+
+/* Threads lower their priority while they still may: the server gives up that right later. */
+static void await_threads(struct jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+    while (jobs->n_ready < jobs->n_threads)
+        pthread_cond_wait(&jobs->is_changed, &jobs->lock);
+    pthread_mutex_unlock(&jobs->lock);
 }
 
 struct jobs *jobs_create(unsigned n_threads)
@@ -50,7 +65,7 @@ struct jobs *jobs_create(unsigned n_threads)
     if (jobs == NULL)
         return NULL;
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_cond_init(&jobs->is_filled, NULL);
+    pthread_cond_init(&jobs->is_changed, NULL);
     for (; jobs->n_threads < n_threads; jobs->n_threads++) {
         if (pthread_create(&jobs->threads[jobs->n_threads], NULL, run, jobs) != 0) {
             jobs_destroy(&jobs);
@@ -58,6 +73,7 @@ struct jobs *jobs_create(unsigned n_threads)
         }
         (void)pthread_setname_np(jobs->threads[jobs->n_threads], "keepd-job");
     }
+    await_threads(jobs);
     return jobs;
 }
 
@@ -69,11 +85,11 @@ void jobs_destroy(struct jobs **jobs)
     *jobs = NULL;
     pthread_mutex_lock(&j->lock);
     j->is_stopping = true;
-    pthread_cond_broadcast(&j->is_filled);
+    pthread_cond_broadcast(&j->is_changed);
     pthread_mutex_unlock(&j->lock);
     for (unsigned i = 0; i < j->n_threads; i++)
         (void)pthread_join(j->threads[i], NULL);
-    pthread_cond_destroy(&j->is_filled);
+    pthread_cond_destroy(&j->is_changed);
     pthread_mutex_destroy(&j->lock);
     free(j);
 }
@@ -87,6 +103,6 @@ void jobs_submit(struct jobs *jobs, struct job *job)
     else
         jobs->first = job;
     jobs->last = job;
-    pthread_cond_signal(&jobs->is_filled);
+    pthread_cond_signal(&jobs->is_changed);
     pthread_mutex_unlock(&jobs->lock);
 }

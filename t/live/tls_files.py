@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import time
 
-from harness import (Conn, Server, case, folder, in_threads, run, run_program, user_args, wait_for)
+from harness import (Conn, Server, Skip, case, folder, in_threads, run, run_program, user_args, wait_for)
 from tls_link import (V12, V13, VERSIONS, TlsServer, cert, client_context, copy_file, tls_options)
 
 CHAIN, KEY, CA = ("Error loading the " + n for n in ("certificate chain", "key", "CA certificate"))
@@ -168,6 +168,24 @@ def bad_files_at_a_reload():
         files.put("server-rsa.pem", "server-rsa.key")
         assert control.ask(b"refresh_certs") == b"OK"
         assert serial_seen(server) != before
+
+
+@case
+def files_that_only_root_could_read():
+    """The start reads them as root, a reload as the user of -u: the line says so."""
+    if os.geteuid() != 0:
+        raise Skip("only root can give up being root")
+    files = Files()
+    os.chmod(files.key, 0o600)
+    opened = lambda: os.chmod(".", 0o777)  # for the port file
+    with files.server("-u", "nobody", user=False, limits=opened) as server:
+        control = server.connect()
+        before = serial_seen(server)
+        answer = control.ask(b"refresh_certs").decode()
+        assert says(answer, KEY, "Permission denied; after start the files are read as uid"), answer
+        assert serial_seen(server) == before
+        os.chmod(files.key, 0o644)
+        assert control.ask(b"refresh_certs") == b"OK"
 
 
 @case
