@@ -1,5 +1,6 @@
 #include "server/command.h"
 
+#include "server/insight.h"
 #include "server/prefixes.h"
 #include "server/tenant.h"
 #include "server/watch.h"
@@ -38,6 +39,8 @@ static void describe(struct reply *reply, const struct cache_item *item, uint32_
     reply->item_class = item->item_class;
     reply->item_size = item->size;
 }
+
+#define ITEM_HEADER 20 /* bytes that the engine adds to key and value */
 
 /* ---- get ---- */
 
@@ -86,6 +89,34 @@ static enum cache_result find(const struct command *c, struct cache_item *item)
     return cache_access(thread(c), tenant, &c->key, c->now, &access, item);
 }
 
+/* Steps of varying width, so that a rhythm of the clients does not decide what is seen. */
+static void draw(const struct command *c)
+{
+    struct worker *worker = c->conn->worker;
+    struct insight *insight = tenant_insight(c->conn->session.tenant);
+    worker->draw_random = worker->draw_random * 1664525u + 1013904223u;
+    worker->n_until_draw = (worker->draw_random >> 8) % (2 * INSIGHT_EVERY - 1);
+    if (insight != NULL)
+        insight_draw(insight, &c->key);
+}
+
+/* A few of the gets are looked at for `stats topkeys` and `stats advisor`. */
+static inline void sample_get(const struct command *c, enum cache_result result,
+                              const struct cache_item *item)
+{
+    struct tenant *tenant = c->conn->session.tenant;
+    if (UNLIKELY(c->conn->worker->n_until_draw-- == 0))
+        draw(c);
+    if (LIKELY(!tenant_follows(tenant, c->key.hash)))
+        return;
+    if (result == CACHE_EXPIRED || result == CACHE_FLUSHED)
+        tenant_tell_drop(tenant, c->key.hash);
+    if ((c->request->does & DO_TOUCH) && result == CACHE_OK) /* counted among the touches */
+        tenant_tell_set(tenant, c->key.hash, item->size);
+    else if (!(c->request->does & DO_TOUCH))
+        tenant_tell_get(tenant, c->key.hash, result == CACHE_OK ? item->size : 0);
+}
+
 enum execute_result command_get(const struct command *c)
 {
     const struct request *r = c->request;
@@ -95,6 +126,7 @@ enum execute_result command_get(const struct command *c)
     bool is_vivified = result != CACHE_OK && item.is_won && (r->does & DO_VIVIFY);
     if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
         prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
+    sample_get(c, result, &item);
     if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_FETCHERS)))
         watch_get(c->conn, r->key, result, result == CACHE_OK ? item.item_class : 0,
                   result == CACHE_OK ? item.size : 0);
@@ -286,12 +318,22 @@ static void tell_store(const struct command *c, enum status status)
                 exptime == CACHE_NEVER ? 0 : time_left(exptime, c->now), 0, r->n_value);
 }
 
+/* About what the item takes; 0 where only the engine knows. */
+static uint32_t size_stored(const struct command *c)
+{
+    const struct request *r = c->request;
+    bool is_joined = r->verb == VERB_APPEND || r->verb == VERB_PREPEND;
+    return is_joined ? 0 : (uint32_t)(ITEM_HEADER + r->key.n + r->n_value);
+}
+
 static bool answer_store(const struct command *c, enum cache_result result,
                          const struct cache_stored *stored)
 {
     struct reply reply = {.status = (uint8_t)status_of_store(c, result)};
     prefixes_count_set(c->conn->session.tenant->prefixes, c->request->key);
     count_store(c, reply.status);
+    if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key.hash)) && result == CACHE_OK)
+        tenant_tell_set(c->conn->session.tenant, c->key.hash, size_stored(c));
     if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_MUTATIONS)))
         tell_store(c, reply.status);
     if (reply.status == STATUS_TOO_LARGE || reply.status == STATUS_NO_MEMORY_STORING)
@@ -429,6 +471,8 @@ enum execute_result command_delete(const struct command *c)
     prefixes_count_delete(c->conn->session.tenant->prefixes, r->key);
     if (result == CACHE_OK) {
         counter_add(&counters(c)->delete_hits, 1);
+        if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key.hash)))
+            tenant_tell_drop(c->conn->session.tenant, c->key.hash);
         if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_DELETIONS)))
             watch_delete(c->conn, r->key, r->dialect == DIALECT_META ? "md" : "delete");
         return command_end(answer_status(c->conn, r, STATUS_DELETED));

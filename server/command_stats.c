@@ -351,6 +351,8 @@ static const struct stats_row rows[] = {
     {"extstore", stats_nothing, false},    {"tenants", command_stats_tenants, false},
     {"auth", command_stats_auth, false},   {"denials", command_stats_denials, false},
     {"authlog", command_stats_authlog, false}, {"tls", command_stats_tls, false},
+    {"latency", command_stats_latency, false}, {"topkeys", command_stats_topkeys, false},
+    {"advisor", command_stats_advisor, false},
 };
 
 enum execute_result command_stats(const struct command *c)

@@ -3,6 +3,7 @@
 #include "server/address.h"
 #include "server/conn.h"
 #include "server/listener.h"
+#include "server/tenants.h"
 #include "server/worker.h"
 
 #include <stdio.h>
@@ -12,6 +13,19 @@ void sight_worker_totals(struct server *server, struct worker_totals *out)
     *out = (struct worker_totals){0};
     for (unsigned i = 0; i < server->n_workers; i++)
         worker_counters_add(out, server->workers[i]->counters);
+}
+
+static void add_latency(void *arg, struct tenant *tenant)
+{
+    struct latency_totals one;
+    tenant_latency_read(tenant, &one);
+    latency_totals_add(arg, &one);
+}
+
+void sight_latency(struct server *server, struct latency_totals *out)
+{
+    memset(out, 0, sizeof *out);
+    tenants_each(server->tenants, add_latency, out);
 }
 
 void sight_buffers(struct server *server, struct sight_buffers *out)

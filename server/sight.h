@@ -5,9 +5,13 @@
 #define SERVER_SIGHT_H
 
 #include "server/counters.h"
+#include "server/latency.h"
 #include "server/server.h"
 
 void sight_worker_totals(struct server *server, struct worker_totals *out);
+
+/* Service times of all tenants. */
+void sight_latency(struct server *server, struct latency_totals *out);
 
 /* Memory that connections take besides -m. */
 struct sight_buffers {

@@ -22,8 +22,10 @@ void stat_time(struct stat_list *list, const char *name, struct timeval value);
 /* The end of the list, and the result of the command. */
 MUST_USE enum execute_result stat_list_end(struct stat_list *list);
 
-/* One function per name behind `stats`: stats_login.c, stats_tls.c, stats_tenants.c. */
+/* One function per name behind `stats`: stats_login.c, stats_tls.c, stats_tenants.c,
+ * stats_sight.c. */
 command_function command_stats_auth, command_stats_denials, command_stats_authlog,
-    command_stats_tls, command_stats_tenants;
+    command_stats_tls, command_stats_tenants, command_stats_latency, command_stats_topkeys,
+    command_stats_advisor;
 
 #endif

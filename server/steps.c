@@ -164,6 +164,8 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             rewind_to(conn, in, &entries[i]);
             return PROGRESS_SPENT;
         }
+        if (UNLIKELY(conn->worker->sample.is_on))
+            latency_note(&conn->worker->sample, entries[i].request.verb);
         switch (execute(conn, &entries[i].request, entries[i].hash)) {
         case EXECUTE_NEXT:
             conn->budget -= entries[i].request.is_last || !entries[i].before.multiget;
@@ -260,7 +262,8 @@ enum step step_handshake(struct conn *conn)
     return STEP_CLOSE;
 }
 
-enum step step_head(struct conn *conn)
+/* Reads, answers and writes what there is. */
+static enum step serve(struct conn *conn)
 {
     bool is_full = false;
     if (conn->wants_bytes) {
@@ -304,6 +307,23 @@ enum step step_head(struct conn *conn)
             return flush_then_close(conn);
         }
     }
+}
+
+/* One turn in a few is timed, from before the read to behind the write. */
+enum step step_head(struct conn *conn)
+{
+    struct latency_sample *sample = &conn->worker->sample;
+    uint64_t ns;
+    if (LIKELY(!latency_is_due(sample)))
+        return serve(conn);
+    latency_begin(sample);
+    enum step step = serve(conn);
+    if (!latency_end(sample, &ns))
+        return step;
+    struct latency *latency = tenant_latency_of(conn->session.tenant, conn->worker->id);
+    if (latency != NULL)
+        latency_add(latency, sample, ns);
+    return step;
 }
 
 enum step step_value(struct conn *conn)

@@ -1,5 +1,6 @@
 #include "server/tenant.h"
 
+#include "server/insight.h"
 #include "server/prefixes.h"
 
 #include <stdlib.h>
@@ -19,7 +20,9 @@ struct tenant *tenant_create(unsigned id, const char *name, struct cache_tenant 
     pthread_mutex_init(&t->reset_lock, NULL);
     t->name = strdup(name);
     t->prefixes = prefixes_create(prefix_delimiter, is_detail_on);
-    if (t->name == NULL || t->prefixes == NULL)
+    t->latencies = calloc(n_workers, sizeof t->latencies[0]);
+    atomic_store(&t->ghost_limit, GHOST_LIMIT);
+    if (t->name == NULL || t->prefixes == NULL || t->latencies == NULL)
         tenant_destroy(&t);
     return t;
 }
@@ -32,6 +35,12 @@ void tenant_destroy(struct tenant **tenant)
     *tenant = NULL;
     for (unsigned i = 0; i < t->n_workers; i++)
         free(atomic_load(&t->counters[i]));
+    for (unsigned i = 0; t->latencies != NULL && i < t->n_workers; i++)
+        free(atomic_load(&t->latencies[i]));
+    free((void *)t->latencies);
+    free(t->latency_reset);
+    struct insight *insight = atomic_load(&t->insight);
+    insight_destroy(&insight);
     prefixes_destroy(&t->prefixes);
     pthread_mutex_destroy(&t->reset_lock);
     free(t->name);
@@ -74,11 +83,97 @@ void tenant_counts_read(struct tenant *tenant, struct tenant_totals *out)
     pthread_mutex_unlock(&tenant->reset_lock);
 }
 
+static void read_latency(struct tenant *tenant, struct latency_totals *out)
+{
+    memset(out, 0, sizeof *out);
+    for (unsigned i = 0; i < tenant->n_workers; i++) {
+        const struct latency *latency = atomic_load_explicit(&tenant->latencies[i],
+                                                             memory_order_acquire);
+        if (latency != NULL)
+            latency_sum(out, latency);
+    }
+}
+
+static void reset_latency(struct tenant *tenant)
+{
+    if (tenant->latency_reset == NULL)
+        tenant->latency_reset = malloc(sizeof *tenant->latency_reset);
+    if (tenant->latency_reset != NULL)
+        read_latency(tenant, tenant->latency_reset);
+}
+
 void tenant_counts_reset(struct tenant *tenant)
 {
     pthread_mutex_lock(&tenant->reset_lock);
     read_sum(tenant, &tenant->reset);
+    reset_latency(tenant);
     pthread_mutex_unlock(&tenant->reset_lock);
+    if (tenant_insight_now(tenant) != NULL)
+        insight_reset(tenant_insight_now(tenant));
+}
+
+/* ---- samples ---- */
+
+struct latency *tenant_latency_of(struct tenant *tenant, unsigned worker)
+{
+    MUST(worker < tenant->n_workers);
+    struct latency *latency = atomic_load_explicit(&tenant->latencies[worker],
+                                                   memory_order_relaxed);
+    if (latency != NULL)
+        return latency;
+    latency = calloc(1, sizeof *latency);
+    if (latency != NULL)
+        atomic_store_explicit(&tenant->latencies[worker], latency, memory_order_release);
+    return latency;
+}
+
+void tenant_latency_read(struct tenant *tenant, struct latency_totals *out)
+{
+    pthread_mutex_lock(&tenant->reset_lock);
+    read_latency(tenant, out);
+    if (tenant->latency_reset != NULL)
+        latency_subtract(out, tenant->latency_reset);
+    pthread_mutex_unlock(&tenant->reset_lock);
+}
+
+struct insight *tenant_insight_now(struct tenant *tenant)
+{
+    return atomic_load_explicit(&tenant->insight, memory_order_acquire);
+}
+
+struct insight *tenant_insight(struct tenant *tenant)
+{
+    struct insight *insight = tenant_insight_now(tenant), *expected = NULL;
+    if (insight != NULL)
+        return insight;
+    insight = insight_create();
+    if (insight == NULL || atomic_compare_exchange_strong(&tenant->insight, &expected, insight))
+        return insight;
+    insight_destroy(&insight); /* another worker was first */
+    return expected;
+}
+
+void tenant_tell_get(struct tenant *tenant, uint64_t hash, uint32_t size)
+{
+    struct insight *insight = tenant_insight(tenant);
+    if (insight != NULL)
+        atomic_store_explicit(&tenant->ghost_limit, insight_get(insight, hash, size),
+                              memory_order_relaxed);
+}
+
+void tenant_tell_set(struct tenant *tenant, uint64_t hash, uint32_t size)
+{
+    struct insight *insight = tenant_insight(tenant);
+    if (insight != NULL)
+        atomic_store_explicit(&tenant->ghost_limit, insight_set(insight, hash, size),
+                              memory_order_relaxed);
+}
+
+void tenant_tell_drop(struct tenant *tenant, uint64_t hash)
+{
+    struct insight *insight = tenant_insight_now(tenant);
+    if (insight != NULL)
+        insight_drop(insight, hash);
 }
 
 /* ---- limits: each is a time up to which the traffic is paid for. It runs ahead of now while more

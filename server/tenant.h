@@ -1,5 +1,6 @@
 /* tenant.h - a tenant as the server sees it: its cache, its counters, its limits on traffic.
- * Owns: the counter sets, made when a worker first serves the tenant; the prefixes of its keys.
+ * Owns: the counter sets, made when a worker first serves the tenant; the prefixes of its keys; what
+ *       is sampled of its requests, made with the first sample.
  * Thread: any; a worker adds only to its own counter set, limits are atomic.
  * Never: decides who may enter; that is auth's. */
 #ifndef SERVER_TENANT_H
@@ -8,12 +9,15 @@
 #include "base/must.h"
 #include "cache/cache.h"
 #include "server/counters.h"
+#include "server/ghost_list.h"
+#include "server/latency.h"
 
 #include <pthread.h>
 
 #define TENANT_DEFAULT  "default"
 #define TENANT_DELAY_MS 200 /* the longest a connection is held back; beyond it requests are refused */
 
+struct insight;
 struct prefixes;
 
 struct tenant {
@@ -31,6 +35,10 @@ struct tenant {
     _Atomic int64_t bytes_paid_until;
     pthread_mutex_t reset_lock; /* covers reset */
     struct tenant_totals reset; /* what `stats reset` subtracts */
+    struct latency_totals *latency_reset; /* likewise; NULL before the first reset */
+    _Atomic(struct insight *) insight;    /* NULL before the first sample */
+    _Atomic uint64_t ghost_limit;         /* keys with a hash up to this are followed */
+    _Atomic(struct latency *) *latencies; /* by worker; NULL before the first sample */
     _Atomic(struct tenant_counters *) counters[]; /* by worker */
 };
 
@@ -46,6 +54,28 @@ MUST_USE struct tenant_counters *tenant_counters_of(struct tenant *tenant, unsig
 /* Sums of all workers since start or the last reset. */
 void tenant_counts_read(struct tenant *tenant, struct tenant_totals *out);
 void tenant_counts_reset(struct tenant *tenant);
+
+/* ---- samples ---- */
+
+/* The histograms that this worker adds to; made at the first call. NULL when memory is short. */
+struct latency *tenant_latency_of(struct tenant *tenant, unsigned worker);
+/* Sums of all workers since start or the last reset. */
+void tenant_latency_read(struct tenant *tenant, struct latency_totals *out);
+
+/* What is known of its keys; made at the first call. NULL when memory is short. */
+struct insight *tenant_insight(struct tenant *tenant);
+/* The same; NULL when there is none yet. */
+struct insight *tenant_insight_now(struct tenant *tenant);
+
+/* Is this key one of those that the ghost list follows? */
+static inline bool tenant_follows(const struct tenant *tenant, uint64_t hash)
+{
+    return hash <= atomic_load_explicit(&((struct tenant *)tenant)->ghost_limit,
+                                        memory_order_relaxed);
+}
+void tenant_tell_get(struct tenant *tenant, uint64_t hash, uint32_t size);
+void tenant_tell_set(struct tenant *tenant, uint64_t hash, uint32_t size);
+void tenant_tell_drop(struct tenant *tenant, uint64_t hash);
 
 /* ---- limits ---- */
 

@@ -7,6 +7,7 @@
 
 #include "protocol/parse.h"
 #include "server/counters.h"
+#include "server/latency.h"
 #include "server/output.h"
 #include "server/server.h"
 
@@ -61,6 +62,9 @@ struct worker {
     size_t record_capacity;
 
     struct worker_counters *counters;
+    struct latency_sample sample; /* of the turn of a connection, if it is timed */
+    unsigned n_until_draw;        /* gets until one is drawn for the hot keys */
+    uint32_t draw_random;
     struct conn *ready;    /* yielded, to be resumed after the others had their turn */
     struct conn *closed;   /* to be freed at the end of the turn */
     unsigned n_conns;
