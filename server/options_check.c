@@ -141,7 +141,7 @@ static int derive(struct settings *settings, FILE *err)
     if (settings->udp_port != 0 && !settings->is_given[SETTING_tcp_port])
         settings->tcp_port = settings->udp_port;
     settings->is_detail_enabled = settings->is_given[SETTING_prefix_delimiter];
-    settings->n_threads_per_udp = settings->n_threads;
+    settings->n_threads_per_udp = 1; /* a socket is served by one worker */
     for (char *at = settings->sasl_mechanisms; at && *at; at++)
         if (*at == ',' || *at == ';')
             *at = ' ';

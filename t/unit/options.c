@@ -185,7 +185,7 @@ static const struct shown_row shown_rows[] = {
     {"-A", "shutdown_command yes"},
     {"-f 2", "growth_factor 2.00"},
     {"-t 8", "num_threads 8"},
-    {"-t 8", "num_threads_per_udp 8"},
+    {"-t 8", "num_threads_per_udp 1"},
     {"", "stat_key_prefix :"},
     {"", "detail_enabled no"},
     {"-D /", "stat_key_prefix /"},
