@@ -7,12 +7,13 @@
 #include "cache/commit.h"
 #include "cache/victim.h"
 
-#define GARBAGE_ENOUGH 0.30 /* share of a segment that is worth copying the rest for */
-#define GARBAGE_LEAST  0.02 /* without evictions: any that gains something */
-#define SCAN_LEAST     64u  /* segments looked at for garbage before an eviction */
-#define AHEAD          16u  /* items whose buckets are prefetched */
-#define POOR_SHARE     0.75 /* more survivors than this: the eviction freed little */
-#define POOR_STEP      8u   /* so many in a row raise what a survivor must have by one hit */
+#define GARBAGE_ENOUGH 0.30  /* share of a segment that is worth copying the rest for */
+#define GARBAGE_LEAST  0.02  /* without evictions: any that gains something */
+#define SCAN_LEAST     64u   /* segments looked at for garbage before an eviction */
+#define GHOST_SHARE    0.005 /* of the items' bytes that ghosts may take, two bytes each */
+#define AHEAD          16u   /* items whose buckets are prefetched */
+#define POOR_SHARE     0.75  /* more survivors than this: the eviction freed little */
+#define POOR_STEP      8u    /* so many in a row raise what a survivor must have by one hit */
 
 struct emptying {
     struct cache_thread *thread;
@@ -243,7 +244,10 @@ static bool empty(struct emptying *e)
 static void prepare_ghost(struct cache_tenant *tenant, const struct tenant_totals *totals)
 {
     size_t before = ghost_n_bytes(&tenant->ghost);
-    ghost_resize(&tenant->ghost, (size_t)(totals->n_items / 2));
+    double n_entries = totals->n_items;
+    if (totals->mean_size * GHOST_SHARE < 2)
+        n_entries *= totals->mean_size * GHOST_SHARE / 2;
+    ghost_resize(&tenant->ghost, (size_t)n_entries);
     size_t after = ghost_n_bytes(&tenant->ghost);
     if (after != before) {
         atomic_fetch_add(&tenant->cache->n_ghost_bytes, after - before);

@@ -33,7 +33,7 @@ void ghost_resize(struct ghost *ghost, size_t n_entries)
     if (ghost->sets == NULL)
         return;
     uint32_t wanted = n == 0 ? 1 : n;
-    while (wanted * (size_t)N_ENTRIES < n_entries &&
+    while (2 * wanted * (size_t)N_ENTRIES <= n_entries &&
            2 * (size_t)wanted * sizeof(struct ghost_set) <= ghost->n_reserved)
         wanted *= 2;
     if (wanted != n)

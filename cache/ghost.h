@@ -29,7 +29,7 @@ struct ghost {
 void ghost_init(struct ghost *ghost, size_t n_entries);
 void ghost_fini(struct ghost *ghost);
 
-/* Grows, in powers of two, to room for n_entries; keeps what is found at its place still. */
+/* Grows, in powers of two, to at most n_entries; keeps what is found at its place still. */
 void ghost_resize(struct ghost *ghost, size_t n_entries);
 
 void ghost_insert(struct ghost *ghost, uint64_t hash);

@@ -5,8 +5,8 @@
 #include <sched.h>
 
 #define INDEX_DELTA    16 /* entries a thread counts before it adds them to the index's sum */
-#define LOAD_NUM       7  /* buckets are split above 7/8 of their slots in use */
-#define LOAD_DEN       8
+#define LOAD_NUM       8  /* buckets are split above 8/9 of their slots in use */
+#define LOAD_DEN       9
 #define MOVES_MAX      2u /* entries moved in a row to make room for one */
 #define SPLITS_AT_ONCE 16u
 #define TARGET_STEP    4096 /* bytes the index grows by before the pool is told */
