@@ -74,6 +74,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     worker_online(worker);
+    worker->n_ticks++;
     uint32_t now = server_now(worker->server);
     for (struct conn *conn = worker->conns; conn != NULL; conn = conn->next) {
         if (worker->server->auth != NULL && state_now(conn) != CONN_CLOSING)
@@ -164,8 +165,8 @@ static void *run(void *arg)
         turn(worker);
     drain(worker);
     free_closed(worker);
-    uint32_t deadline = server_now(worker->server) + DRAIN_TICKS;
-    while (worker->n_conns > 0 && server_now(worker->server) < deadline)
+    worker->n_ticks = 0; /* the master's clock may stand still by now */
+    while (worker->n_conns > 0 && worker->n_ticks < DRAIN_TICKS)
         turn(worker);
     worker_online(worker);
     for (struct conn *conn = worker->conns; conn != NULL; conn = conn->next)

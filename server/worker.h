@@ -68,6 +68,8 @@ struct worker {
     struct conn *ready;    /* yielded, to be resumed after the others had their turn */
     struct conn *closed;   /* to be freed at the end of the turn */
     unsigned n_conns;
+    struct conn *first_stranger; /* nobody is logged in there: see strangers.h */
+    struct conn *last_stranger;
 
     pthread_mutex_t conns_lock; /* covers the list below: `stats conns` reads it from elsewhere */
     struct conn *conns;
@@ -78,6 +80,7 @@ struct worker {
     int wake_fd; /* eventfd */
     struct event *wake_event;
     struct event *tick_event;
+    unsigned n_ticks; /* seconds since its loop began, or began to stop */
     atomic_bool is_stopping;
     bool is_draining; /* connections end when all they sent is answered */
 };
