@@ -5,6 +5,7 @@
 #include "server/log.h"
 #include "server/login.h"
 #include "server/steps.h"
+#include "server/strangers.h"
 #include "server/stream.h"
 #include "server/tenant.h"
 #include "server/trace.h"
@@ -122,6 +123,7 @@ bool conn_create(struct worker *worker, int fd, const struct listener *listener,
         is_ready = transport_tls_attach(conn);
     }
     if (!is_ready || !arm(conn, EV_READ)) {
+        strangers_remove(conn);
         login_end(conn);
         conn->transport->free(conn);
         close(fd);
@@ -150,6 +152,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
     if (state_now(conn) == CONN_CLOSING)
         return;
     conn->close_reason = (uint8_t)reason;
+    strangers_remove(conn);
     (void)arm(conn, 0);
     conn->transport->close(conn);
     conn_enter(conn, CONN_CLOSING);
@@ -203,6 +206,7 @@ void conn_free(struct conn *conn)
     if (trace_is_on(conn))
         trace_closed(conn);
     unlink_conn(conn);
+    strangers_remove(conn);
     upload_state_abort(conn);
     stream_end(conn);
     if (watch_is_on(server->watch, WATCH_CONNEVENTS))

@@ -73,6 +73,9 @@ struct conn {
     struct conn *prev;              /* the worker's list; under its conns_lock */
     struct conn *next;
     struct conn *next_in_queue;     /* the worker's ready or closed list */
+    struct conn *prev_stranger;     /* the worker's list: see strangers.h */
+    struct conn *next_stranger;
+    bool is_stranger;
     bool is_queued;
     bool is_resumed;                /* YIELD: its turn has come */
     bool has_job;                   /* a job thread has it: it cannot be freed */

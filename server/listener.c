@@ -5,6 +5,7 @@
 #include "server/listen_socket.h"
 #include "server/log.h"
 #include "server/service.h"
+#include "server/strangers.h"
 #include "server/udp.h"
 
 #include <errno.h>
@@ -45,6 +46,8 @@ struct arrival {
     struct message message;
     int fd;
     const struct listener *listener;
+    bool needs_room;  /* the server is full: a stranger goes for it */
+    unsigned n_asked; /* workers that had none */
     union address peer;
 };
 
@@ -88,10 +91,54 @@ bool listener_is_unix(const struct listener *listener)
 
 /* ---- accepting ---- */
 
+/* At the limit a newcomer is taken only where a stranger can go for it. */
+static bool is_full(const struct server *server)
+{
+    return atomic_load(&((struct server *)server)->n_connections) >=
+           server->settings->max_connections;
+}
+
+static bool has_strangers(const struct server *server)
+{
+    return atomic_load(&((struct server *)server)->n_strangers) > 0;
+}
+
+/* Over the limit: the protocol's line, if the socket takes it at once, and the end. */
+static void refuse(struct listener_set *set, int fd)
+{
+    static const char line[] = "ERROR Too many open connections\r\n";
+    ssize_t n = send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)n;
+    close(fd);
+    atomic_fetch_add(&set->server->n_rejected, 1);
+}
+
+/* The oldest stranger of this worker makes room, or of the next one. False: it goes on there, or
+ * there is no stranger. */
+static bool make_room(struct worker *worker, struct arrival *arrival)
+{
+    struct listener_set *set = arrival->listener->set;
+    struct server *server = set->server;
+    if (!arrival->needs_room || strangers_close_oldest(worker))
+        return true;
+    if (++arrival->n_asked < server->n_workers) {
+        struct worker *next = server->workers[(worker->id + 1) % server->n_workers];
+        worker_post(next, &arrival->message);
+        worker_wake(next);
+        return false;
+    }
+    refuse(set, arrival->fd);
+    listener_conn_closed(set);
+    free(arrival);
+    return false;
+}
+
 static void run_arrival(struct worker *worker, struct message *message)
 {
     struct arrival *arrival = (struct arrival *)message;
     struct listener_set *set = arrival->listener->set;
+    if (!make_room(worker, arrival))
+        return;
     if (!conn_create(worker, arrival->fd, arrival->listener, &arrival->peer))
         listener_conn_closed(set);
     free(arrival);
@@ -121,11 +168,10 @@ static void suspend(struct listener_set *set)
 static void resume(struct listener_set *set)
 {
     struct timespec now;
-    unsigned limit = (unsigned)set->server->settings->max_connections;
     static const struct timeval retry = {.tv_usec = RETRY_ACCEPT_US};
     if (!atomic_load(&set->is_suspended))
         return;
-    if (atomic_load(&set->server->n_connections) >= limit) {
+    if (is_full(set->server) && !has_strangers(set->server)) {
         event_add(set->retry_event, &retry);
         return;
     }
@@ -161,16 +207,6 @@ void listener_conn_closed(struct listener_set *set)
     (void)n;
 }
 
-/* Over the limit: the protocol's line, if the socket takes it at once, and the end. */
-static void refuse(struct listener_set *set, int fd)
-{
-    static const char line[] = "ERROR Too many open connections\r\n";
-    ssize_t n = send(fd, line, sizeof line - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)n;
-    close(fd);
-    atomic_fetch_add(&set->server->n_rejected, 1);
-}
-
 /* Hands the socket to the next worker; it is woken when the burst is over. */
 static struct worker *dispatch(struct listener *listener, int fd, const union address *peer)
 {
@@ -183,6 +219,7 @@ static struct worker *dispatch(struct listener *listener, int fd, const union ad
     *arrival = (struct arrival){.message = {.run = run_arrival, .drop = drop_arrival},
                                 .fd = fd,
                                 .listener = listener,
+                                .needs_room = is_full(set->server),
                                 .peer = *peer};
     atomic_fetch_add(&set->server->n_connections, 1);
     struct worker *worker = set->server->workers[set->next_worker];
@@ -204,8 +241,7 @@ static bool accept_one(struct listener *listener, bool *is_posted)
     const struct settings *settings = set->server->settings;
     union address peer = {0};
     socklen_t n = sizeof peer;
-    if (!settings->is_refusing_fast &&
-        atomic_load(&set->server->n_connections) >= settings->max_connections) {
+    if (!settings->is_refusing_fast && is_full(set->server) && !has_strangers(set->server)) {
         suspend(set);
         return false;
     }
@@ -217,7 +253,7 @@ static bool accept_one(struct listener *listener, bool *is_posted)
             suspend(set); /* out of descriptors or memory: try again when some are back */
         return false;
     }
-    if (atomic_load(&set->server->n_connections) >= settings->max_connections) {
+    if (is_full(set->server) && !has_strangers(set->server)) {
         refuse(set, fd);
         return true;
     }

@@ -5,6 +5,7 @@
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/steps.h"
+#include "server/strangers.h"
 #include "server/tenants.h"
 #include "server/transport_tls.h"
 #include "tls/tls.h"
@@ -176,6 +177,8 @@ static bool leave_tenant(struct conn *conn)
     }
     bool is_bound = bind_tenant(conn, tenants_get(conn->worker->server->tenants, 0));
     set_rights(conn);
+    if (auth_of(conn) != NULL)
+        strangers_add(conn);
     return is_bound;
 }
 
@@ -194,6 +197,7 @@ static bool enter_tenant(struct conn *conn)
         return false;
     }
     set_rights(conn);
+    strangers_remove(conn);
     return true;
 }
 
