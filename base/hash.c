@@ -24,3 +24,8 @@ uint64_t hash_bytes(const struct hash_key *key, struct slice bytes, uint64_t sal
     h *= 0xbf58476d1ce4e5b9ULL;
     return h ^ (h >> 32);
 }
+
+uint64_t hash_checksum(struct slice bytes)
+{
+    return XXH3_64bits(bytes.p, bytes.n);
+}

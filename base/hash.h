@@ -19,4 +19,7 @@ void hash_key_init(struct hash_key *key, uint64_t seed);
 /* The 64-bit hash of key bytes; salt separates name spaces (tenants). */
 uint64_t hash_bytes(const struct hash_key *key, struct slice bytes, uint64_t salt);
 
+/* A sum over bytes that were written to a file: finds accidents, is no defence against a forger. */
+uint64_t hash_checksum(struct slice bytes);
+
 #endif

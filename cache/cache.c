@@ -4,6 +4,7 @@
 #include "cache/evict.h"
 #include "cache/pool.h"
 #include "cache/reaper.h"
+#include "cache/restore.h"
 #include "cache/tenant.h"
 
 #include <stdio.h>
@@ -55,7 +56,7 @@ static uint32_t choose_low(const struct cache *cache, uint32_t n_segments)
     return low < 4 ? 4 : low;
 }
 
-static size_t choose_n_buckets(const struct cache_config *config)
+static size_t choose_n_buckets(const struct cache_config *config, size_t n_before)
 {
     unsigned power = config->hash_power;
     unsigned power_max = INDEX_HASH_BITS + 3;
@@ -66,6 +67,9 @@ static size_t choose_n_buckets(const struct cache_config *config)
     size_t n = ((size_t)1 << power) / BUCKET_SLOTS;
     while (n * sizeof(struct bucket) > config->memory / 4)
         n /= 2;
+    if (n_before > n && n_before <= (size_t)1 << INDEX_HASH_BITS &&
+        n_before * sizeof(struct bucket) <= config->memory / 2)
+        n = n_before;
     /* A whole number of pages, so that the kernel lets it be written. */
     return (n + 63) & ~(size_t)63;
 }
@@ -88,7 +92,7 @@ static void set_fields(struct cache *cache, const struct cache_config *config)
     reaper_init(cache);
 }
 
-static bool init_memory(struct cache *cache, const struct cache_config *config)
+static bool init_memory(struct cache *cache, const struct cache_config *config, size_t n_before)
 {
     size_t n_arena = choose_arena(config->memory);
     if (!pool_init(cache, n_arena))
@@ -96,7 +100,7 @@ static bool init_memory(struct cache *cache, const struct cache_config *config)
     cache->unit_shift = UNIT_SHIFT_MIN;
     while (cache->n_arena >> cache->unit_shift > (size_t)UINT32_MAX + 1)
         cache->unit_shift++;
-    size_t n_buckets = choose_n_buckets(config);
+    size_t n_buckets = choose_n_buckets(config, n_before);
     size_t n_max = cache->n_arena / ITEM_LEAST / BUCKET_SLOTS * 2 + n_buckets;
     if (n_max > (size_t)1 << INDEX_HASH_BITS)
         n_max = (size_t)1 << INDEX_HASH_BITS;
@@ -118,24 +122,69 @@ static bool init_residents(struct cache *cache)
     return cache->default_tenant != NULL && cache->maintainer != NULL;
 }
 
-struct cache *cache_create(const struct cache_config *config, char *error, size_t n_error)
+/* Takes over the file, which may be none; n_before is the number of buckets the index had. */
+static struct cache *create_empty(const struct cache_config *config, struct arena_file *file,
+                                  size_t n_before, char *error, size_t n_error)
 {
-    if (config->memory < MEMORY_MIN) {
-        snprintf(error, n_error, "memory for items must be at least 1 MiB");
-        return NULL;
-    }
     struct cache *cache = aligned_alloc(64, (sizeof *cache + 63) & ~(size_t)63);
     if (cache == NULL) {
         snprintf(error, n_error, "out of memory");
+        arena_file_close(file);
         return NULL;
     }
     memset(cache, 0, sizeof *cache);
     set_fields(cache, config);
-    if (init_memory(cache, config) && init_residents(cache))
-        return cache;
+    cache->file = *file;
     snprintf(error, n_error, "cannot get %zu MiB of address space for items", config->memory >> 20);
+    if (init_memory(cache, config, n_before) && init_residents(cache))
+        return cache;
     cache_destroy(&cache);
     return NULL;
+}
+
+/* A cache that could only be restored in part gives its file to an empty one. */
+static struct cache *begin_again(struct cache *cache, const struct cache_config *config,
+                                 char *error, size_t n_error)
+{
+    struct arena_file file = cache->file;
+    cache->file = (struct arena_file){.path = NULL};
+    cache_destroy(&cache);
+    return create_empty(config, &file, 0, error, n_error);
+}
+
+static struct cache *create_in_file(const struct cache_config *config, char *error, size_t n_error)
+{
+    struct arena_file file;
+    struct restore restore;
+    if (!arena_file_open(&file, config->memory_file, error, n_error))
+        return NULL;
+    restore_take(&restore, &file);
+    struct cache *cache = create_empty(config, &file, restore_n_buckets(&restore), error, n_error);
+    if (cache != NULL && restore.state != NULL && !restore_apply(&restore, cache, config->now))
+        cache = begin_again(cache, config, error, n_error);
+    if (cache != NULL && restore.reason != NULL) {
+        cache->restored.what = CACHE_REFUSED;
+        snprintf(cache->restored.reason, sizeof cache->restored.reason, "%s", restore.reason);
+    }
+    restore_fini(&restore);
+    return cache;
+}
+
+struct cache *cache_create(const struct cache_config *config, char *error, size_t n_error)
+{
+    struct arena_file none = {.path = NULL};
+    if (config->memory < MEMORY_MIN) {
+        snprintf(error, n_error, "memory for items must be at least 1 MiB");
+        return NULL;
+    }
+    if (config->memory_file != NULL)
+        return create_in_file(config, error, n_error);
+    return create_empty(config, &none, 0, error, n_error);
+}
+
+const struct cache_restored *cache_restored(const struct cache *cache)
+{
+    return &cache->restored;
 }
 
 void cache_destroy(struct cache **cache)
@@ -147,6 +196,7 @@ void cache_destroy(struct cache **cache)
     tenant_fini_all(*cache);
     index_fini(&(*cache)->index);
     pool_fini(*cache);
+    arena_file_close(&(*cache)->file);
     free((*cache)->epochs);
     reaper_fini(*cache);
     pthread_mutex_destroy(&(*cache)->pool.lock);
@@ -158,7 +208,7 @@ void cache_destroy(struct cache **cache)
 bool cache_set_memory(struct cache *cache, size_t memory)
 {
     size_t before = atomic_load(&cache->memory);
-    if (memory < MEMORY_MIN || memory > cache->n_arena)
+    if (memory < MEMORY_MIN || memory > cache->n_arena || arena_file_is_open(&cache->file))
         return false;
     atomic_store(&cache->memory, memory);
     if (!pool_commit(cache)) {

@@ -40,11 +40,39 @@ struct cache_config {
     bool has_huge_pages; /* advise transparent huge pages for arena and index */
     unsigned hash_power; /* log2 of the index's slots at start; 0 = chosen */
     uint64_t hash_seed;  /* 0 = random; otherwise fixed (tests) */
+    const char *memory_file; /* items lie in this file (-e); NULL: they end with the process */
+    uint32_t now;            /* Unix second, by the wall clock; with memory_file */
 };
 
 /* NULL with a sentence in error on failure. Makes the tenant "default" (all memory). */
 MUST_USE struct cache *cache_create(const struct cache_config *config, char *error, size_t n_error);
 void cache_destroy(struct cache **cache);
+
+/* What cache_create found in its memory_file. */
+enum cache_restoration {
+    CACHE_NEW,      /* nothing was saved */
+    CACHE_RESTORED, /* the items that were saved, but for those whose time is over */
+    CACHE_REFUSED,  /* the cache is empty; reason says what is wrong with that which was saved */
+};
+
+struct cache_restored {
+    enum cache_restoration what;
+    uint64_t n_items;
+    uint64_t n_expired; /* while nobody served */
+    uint32_t started;   /* Unix second, as given to cache_save, by today's clock */
+    char reason[96];
+};
+
+const struct cache_restored *cache_restored(const struct cache *cache);
+/* Drops what was restored for tenants that nobody has created since. */
+void cache_forget_unclaimed(struct cache *cache);
+
+/* Makes what is in memory_file fit to be restored by the next cache_create with the same memory.
+ * After cache_stop, with no other thread online; the cache must not be used after it but to be
+ * destroyed. `now` is the cache's clock, `wall` the one that the next process will start with. False:
+ * nothing will be restored, and error says why. */
+MUST_USE bool cache_save(struct cache *cache, uint32_t started, uint32_t now, uint32_t wall,
+                         char *error, size_t n_error);
 
 /* Starts and stops the reaper (free reserve, expiry, compaction, index growth). Without it the
  * work is done by writers when they need room, and by cache_maintain (tests). */
@@ -242,7 +270,8 @@ MUST_USE enum cache_result cache_remove(struct cache_thread *thread, struct cach
 
 /* ---- memory and sight ---- */
 
-/* A new value for cache_config.memory. Takes effect gradually when lower. False: out of bounds. */
+/* A new value for cache_config.memory. Takes effect gradually when lower. False: out of bounds, or
+ * the memory is a file. */
 MUST_USE bool cache_set_memory(struct cache *cache, size_t memory);
 
 struct cache_stats {

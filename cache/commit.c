@@ -27,8 +27,8 @@ static void count_end(struct counters *counters, struct group_counters *group,
     }
 }
 
-static void count_items(struct counters *counters, struct group_counters *group, bool is_probation,
-                        int64_t n, int64_t n_bytes)
+void count_items(struct counters *counters, struct group_counters *group, bool is_probation,
+                 int64_t n, int64_t n_bytes)
 {
     counter_add(&counters->curr_items, n);
     counter_add(&counters->bytes, n_bytes);

@@ -15,6 +15,10 @@ enum item_end {
     END_FLUSHED,
 };
 
+/* Adds n items of n_bytes in all to what the statistics tell. */
+void count_items(struct counters *counters, struct group_counters *group, bool is_probation,
+                 int64_t n, int64_t n_bytes);
+
 /* Of an item that no slot points to any more; the bucket it was in is still locked. */
 void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
                    const struct found *found, enum item_end why);

@@ -7,6 +7,7 @@
 #define CACHE_ENGINE_H
 
 #include "base/hash.h"
+#include "cache/arena_file.h"
 #include "cache/cache.h"
 #include "cache/ghost.h"
 #include "cache/index.h"
@@ -108,6 +109,7 @@ struct cache_tenant {
     _Atomic bool is_dying;
     _Atomic uint64_t died; /* epoch of its destruction */
     _Atomic uint32_t n_uploads;
+    bool is_unclaimed; /* registry: restored, but not asked for yet */
     _Atomic uint32_t n_held; /* segments */
     _Atomic uint32_t n_pinned;
     _Atomic uint32_t open[N_QUEUES][N_GROUPS];
@@ -142,6 +144,8 @@ struct cache_thread {
 
 struct cache {
     struct index index;
+    struct arena_file file;       /* behind the arena, or none */
+    struct cache_restored restored;
     uint8_t *arena;
     size_t n_arena;      /* bytes of address space */
     size_t n_usable;     /* bytes of it that may be written; pool lock */

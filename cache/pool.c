@@ -22,14 +22,30 @@ static void *map_table(size_t n)
     return at == MAP_FAILED ? NULL : at;
 }
 
+static bool reserve_most(struct cache *cache, size_t n_least, size_t n_max)
+{
+    size_t n = n_max & ~(cache->segment_size - 1);
+    while (n > n_least && !reserve(cache, n))
+        n = n / 2 & ~(cache->segment_size - 1);
+    return cache->arena != NULL || reserve(cache, n_least);
+}
+
+/* A file is as large as the memory, and all of it may be written. */
+static bool map_file(struct cache *cache, size_t n)
+{
+    cache->arena = arena_file_map(&cache->file, n);
+    if (cache->arena == NULL)
+        return false;
+    cache->n_arena = cache->n_usable = n;
+    return true;
+}
+
 bool pool_init(struct cache *cache, size_t n_max)
 {
     struct pool *pool = &cache->pool;
     size_t n_least = (cache->memory + cache->segment_size - 1) & ~(cache->segment_size - 1);
-    size_t n = n_max & ~(cache->segment_size - 1);
-    while (n > n_least && !reserve(cache, n))
-        n = n / 2 & ~(cache->segment_size - 1);
-    if (cache->arena == NULL && !reserve(cache, n_least))
+    if (!(arena_file_is_open(&cache->file) ? map_file(cache, n_least)
+                                           : reserve_most(cache, n_least, n_max)))
         return false;
     cache->n_segments_max = (uint32_t)(cache->n_arena >> cache->segment_shift);
     cache->segments = map_table(cache->n_segments_max * sizeof(struct segment));
@@ -241,5 +257,20 @@ void pool_retire(struct cache *cache, uint32_t number)
         cache->segments[pool->limbo_tail].next = number;
     pool->limbo_tail = number;
     pool->n_limbo += segment->n_chain;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_adopt(struct cache *cache)
+{
+    struct pool *pool = &cache->pool;
+    pthread_mutex_lock(&pool->lock);
+    uint32_t n = cache->n_segments_max;
+    while (n > 0 && atomic_load(&cache->segments[n - 1].state) == SEGMENT_FREE)
+        n--;
+    pool->n_fresh = n;
+    atomic_store(&pool->n_committed, n);
+    while (n-- > 0)
+        if (atomic_load(&cache->segments[n].state) == SEGMENT_FREE)
+            push_free(cache, n);
     pthread_mutex_unlock(&pool->lock);
 }

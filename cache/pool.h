@@ -18,6 +18,9 @@ void pool_give(struct cache *cache, uint32_t segment);
 /* Takes a segment (with its chain) that no slot points to: it is free once nobody can see it. */
 void pool_retire(struct cache *cache, uint32_t segment);
 
+/* After segments of an untouched arena got owners: those between them are free. */
+void pool_adopt(struct cache *cache);
+
 /* Frees what nobody sees any more. */
 void pool_reclaim(struct cache *cache);
 /* Free segments and those that may still be taken from the kernel. */

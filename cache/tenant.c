@@ -180,10 +180,42 @@ static bool register_tenant(struct cache *cache, struct cache_tenant *tenant)
     return true;
 }
 
+/* One that came back from the memory file, or NULL. */
+static struct cache_tenant *claim(struct cache *cache, const char *name)
+{
+    struct cache_tenant *found = NULL;
+    pthread_mutex_lock(&cache->registry);
+    for (unsigned i = 0; i < N_TENANTS_MAX && found == NULL; i++) {
+        struct cache_tenant *tenant = atomic_load(&cache->tenants[i]);
+        if (tenant == NULL || !tenant->is_unclaimed || strcmp(tenant->name, name) != 0)
+            continue;
+        tenant->is_unclaimed = false;
+        found = tenant;
+    }
+    pthread_mutex_unlock(&cache->registry);
+    return found;
+}
+
+void cache_forget_unclaimed(struct cache *cache)
+{
+    for (unsigned i = 0; i < N_TENANTS_MAX; i++) {
+        struct cache_tenant *tenant = atomic_load(&cache->tenants[i]);
+        if (tenant == NULL || !tenant->is_unclaimed)
+            continue;
+        tenant->is_unclaimed = false;
+        cache_tenant_destroy(&tenant);
+    }
+}
+
 struct cache_tenant *cache_tenant_create(struct cache *cache,
                                          const struct cache_tenant_config *config)
 {
-    struct cache_tenant *tenant = calloc(1, sizeof *tenant);
+    struct cache_tenant *tenant = claim(cache, config->name);
+    if (tenant != NULL) {
+        set_bounds(tenant, config);
+        return tenant;
+    }
+    tenant = calloc(1, sizeof *tenant);
     if (tenant == NULL)
         return NULL;
     tenant->cache = cache;
