@@ -165,6 +165,33 @@ static int create_log(struct master *m)
     return m->server.log != NULL ? 0 : fail(EXIT_BAD_VALUE, "the log cannot be opened");
 }
 
+static int refuse_cache(const struct master *m, const char *error)
+{
+    if (m->settings.memory_file != NULL)
+        fprintf(stderr, "failed to open file for mmap: %s\n", error);
+    return m->settings.memory_file != NULL ? EXIT_BAD_VALUE : fail(EXIT_BAD_VALUE, error);
+}
+
+/* What came back from the memory file; the uptime then counts from the first start. */
+static void tell_restored(struct master *m)
+{
+    const struct cache_restored *restored = cache_restored(m->server.cache);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t ms = (now.tv_sec - m->monotonic_at_start.tv_sec) * 1000 +
+                 (now.tv_nsec - m->monotonic_at_start.tv_nsec) / 1000000;
+    if (restored->what == CACHE_REFUSED)
+        log_event(m->server.log, LOG_LEVEL_WARNING, "memory_file_refused",
+                  LOG_STR("file", m->settings.memory_file), LOG_STR("reason", restored->reason),
+                  LOG_END);
+    if (restored->what != CACHE_RESTORED)
+        return;
+    m->server.started = restored->started;
+    log_event(m->server.log, LOG_LEVEL_WARNING, "memory_file_restored",
+              LOG_STR("file", m->settings.memory_file), LOG_NUMBER("items", restored->n_items),
+              LOG_NUMBER("expired", restored->n_expired), LOG_NUMBER("after_ms", ms), LOG_END);
+}
+
 static int create_cache(struct master *m)
 {
     char error[256];
@@ -175,12 +202,15 @@ static int create_cache(struct master *m)
         .has_cas = m->settings.is_cas_enabled,
         .has_huge_pages = true,
         .hash_power = (unsigned)m->settings.hash_power,
+        .memory_file = m->settings.memory_file,
+        .now = seconds_now(m),
     };
     m->server.cache = cache_create(&config, error, sizeof error);
     if (m->server.cache == NULL)
-        return fail(EXIT_BAD_VALUE, error);
+        return refuse_cache(m, error);
     publish_time(m);
     m->server.started = server_now(&m->server);
+    tell_restored(m);
     atomic_store(&m->server.memory_limit, m->settings.max_bytes);
     m->server.tenants =
         tenants_create(m->server.cache, m->server.n_workers, m->settings.prefix_delimiter,
@@ -190,6 +220,7 @@ static int create_cache(struct master *m)
         return fail(EXIT_BAD_VALUE, "out of memory");
     if (m->server.auth != NULL && !tenants_sync(m->server.tenants, m->server.auth))
         return fail(EXIT_BAD_VALUE, "out of memory for the tenants");
+    cache_forget_unclaimed(m->server.cache);
     return 0;
 }
 
@@ -328,8 +359,22 @@ static int start(struct master *m)
     return 0;
 }
 
-/* The reverse of start; works on a half-made set. */
-static void stop(struct master *m)
+/* When nobody uses the cache any more. False: what it holds will not come back. */
+static bool save_cache(struct master *m)
+{
+    char error[512];
+    if (m->server.cache == NULL || m->settings.memory_file == NULL)
+        return true;
+    if (cache_save(m->server.cache, m->server.started, seconds_now(m), (uint32_t)time(NULL), error,
+                   sizeof error))
+        return true;
+    log_event(m->server.log, LOG_LEVEL_ERROR, "memory_file_not_saved", LOG_STR("reason", error),
+              LOG_END);
+    return false;
+}
+
+/* The reverse of start; works on a half-made set. False: something was lost. */
+static bool stop(struct master *m)
 {
     struct server *server = &m->server;
     mask_signals(SIG_BLOCK);
@@ -344,6 +389,7 @@ static void stop(struct master *m)
     for (unsigned i = 0; server->workers != NULL && i < server->n_workers; i++)
         worker_destroy(&server->workers[i]);
     free(server->workers);
+    bool is_saved = save_cache(m);
     listener_set_destroy(&server->listeners);
     tls_destroy(&server->tls);
     auth_destroy(&server->auth);
@@ -361,6 +407,7 @@ static void stop(struct master *m)
     log_destroy(&server->log);
     if (server->stop_fd >= 0)
         close(server->stop_fd);
+    return is_saved;
 }
 
 /* What must happen before any thread: the user, the background, limits. */
@@ -395,7 +442,7 @@ static int check(struct master *m)
         explain_auth(&m->server, m->settings.checks_auth_of);
     else if (failed == 0)
         printf("keepd: options and files are fine\n");
-    stop(m);
+    (void)stop(m);
     return failed;
 }
 
@@ -445,7 +492,8 @@ static int serve(struct master *m)
         failed = enter_sandbox(m);
     if (failed == 0)
         run(m);
-    stop(m);
+    if (!stop(m) && failed == 0)
+        failed = EXIT_BAD_VALUE;
     process_tell_parent(&m->parent_fd, failed);
     return failed;
 }

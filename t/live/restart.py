@@ -1,0 +1,246 @@
+#!/usr/bin/python3
+"""A warm restart (-e FILE): what comes back, what does not, and what is refused."""
+
+import os
+import signal
+import time
+
+from harness import Server, case, folder, run, run_program, user_args, wait_for
+
+MEMORY = ("-m", 64)
+
+
+def memory_file():
+    return os.path.join(folder(), "memory")
+
+
+def stop(server, number=signal.SIGUSR1):
+    server.signal(number)
+    assert server.wait_end() == 0, server.log()
+
+
+def fill(server, n=1000):
+    with server.connect() as c:
+        for i in range(n):
+            assert c.set(b"key%d" % i, b"value %d" % i) == b"STORED"
+
+
+def check_filled(server, n=1000):
+    with server.connect() as c:
+        for i in range(n):
+            assert c.get(b"key%d" % i) == b"value %d" % i, i
+    assert int(server.stats()["curr_items"]) == n
+
+
+@case
+def graceful_stop_keeps_items():
+    path = memory_file()
+    with Server(*MEMORY, "-e", path) as server:
+        fill(server)
+        stop(server)
+    for _ in range(3):
+        with Server(*MEMORY, "-e", path) as server:
+            check_filled(server)
+            stop(server)
+
+
+@case(keepd_only="SIGTERM and SIGINT lose the items")
+def every_orderly_stop_keeps_items():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        path = memory_file()
+        with Server(*MEMORY, "-e", path) as server:
+            fill(server)
+            stop(server, number)
+        with Server(*MEMORY, "-e", path) as server:
+            check_filled(server)
+
+
+@case
+def shutdown_graceful_keeps_items():
+    path = memory_file()
+    with Server(*MEMORY, "-A", "-e", path) as server:
+        fill(server)
+        with server.connect() as c:
+            c.send(b"shutdown graceful\r\n")
+            assert server.wait_end() == 0
+    with Server(*MEMORY, "-e", path) as server:
+        check_filled(server)
+
+
+@case
+def a_kill_loses_items_and_nothing_else():
+    path = memory_file()
+    with Server(*MEMORY, "-e", path, expect_exit=None) as server:
+        fill(server)
+        stop(server)
+    with Server(*MEMORY, "-e", path, expect_exit=None) as server:
+        check_filled(server)
+        server.signal(signal.SIGKILL)
+        server.wait_end()
+    with Server(*MEMORY, "-e", path) as server:
+        assert server.stats()["curr_items"] == "0"
+        fill(server)
+
+
+@case(keepd_only="a large item that ends in the middle is lost")
+def large_items_flags_cas_and_counters():
+    path = memory_file()
+    large = os.urandom(700000)
+    with Server(*MEMORY, "-e", path) as server, server.connect() as c:
+        assert c.set(b"large", large) == b"STORED"
+        assert c.ask(b"ms flagged 3 F77\r\nabc").startswith(b"HD")
+        assert c.set(b"count", b"41") == b"STORED"
+        assert c.ask(b"incr count 1") == b"42"
+        before = c.ask(b"mg flagged c").split()[1]
+        assert before[:1] == b"c"
+        stop(server)
+    with Server(*MEMORY, "-e", path) as server, server.connect() as c:
+        assert c.get(b"large") == large
+        assert c.ask(b"mg flagged c f") == b"HD " + before + b" f77"
+        assert c.ask(b"incr count 1") == b"43"
+        assert int(c.ask(b"ms new 1 c\r\nx").split()[1][1:]) > int(before[1:])
+
+
+@case
+def life_goes_on_while_nobody_serves():
+    path = memory_file()
+    with Server(*MEMORY, "-e", path) as server, server.connect() as c:
+        c.send(b"set short 0 1 1\r\nx\r\nset long 0 1000 1\r\ny\r\n")
+        assert c.line() == c.line() == b"STORED"
+        stop(server)
+        stopped = time.time()
+    wait_for(lambda: time.time() > stopped + 2, "the item's second to pass")
+    with Server(*MEMORY, "-e", path) as server, server.connect() as c:
+        assert c.get(b"short") is None
+        assert c.get(b"long") == b"y"
+        left = int(c.ask(b"mg long t").split()[1][1:])
+        assert 900 < left < 1000, left
+
+
+@case
+def a_flush_holds():
+    path = memory_file()
+    with Server(*MEMORY, "-e", path) as server, server.connect() as c:
+        assert c.set(b"before", b"x") == b"STORED"
+        assert c.ask(b"flush_all") == b"OK"
+        stop(server)
+    with Server(*MEMORY, "-e", path) as server, server.connect() as c:
+        assert c.get(b"before") is None
+
+
+@case(keepd_only="only some settings are told")
+def settings_and_uptime():
+    path = memory_file()
+    with Server(*MEMORY, "-e", path) as server:
+        assert server.stats(b"settings")["memory_file"] == path
+        assert os.stat(path).st_mode & 0o077 == 0
+        wait_for(lambda: int(server.stats()["uptime"]) >= 2, "the uptime to grow")
+        with server.connect() as c:
+            assert c.ask(b"cache_memlimit 128").startswith(b"MEMLIMIT_ADJUST_FAILED")
+        stop(server)
+        assert os.stat(path + ".meta").st_mode & 0o077 == 0
+    with Server(*MEMORY, "-e", path) as server:
+        assert int(server.stats()["uptime"]) >= 2
+        assert not os.path.exists(path + ".meta")
+        assert "memory_file_restored" in server.log()
+
+
+@case(keepd_only="other words")
+def another_configuration_is_refused():
+    path = memory_file()
+    with Server(*MEMORY, "-e", path) as server:
+        fill(server)
+        stop(server)
+    with Server("-m", 128, "-e", path) as server:
+        assert server.stats()["curr_items"] == "0"
+        lines = [line for line in server.log().splitlines() if "memory_file_refused" in line]
+        assert len(lines) == 1 and "another -m" in lines[0], server.log()
+        fill(server)
+
+
+@case(keepd_only="is not checked")
+def damage_is_refused():
+    path = memory_file()
+    for name, at in ((path, 2 * 1024 * 1024 + 100), (path + ".meta", 50)):
+        with Server(*MEMORY, "-e", path) as server:
+            fill(server)
+            stop(server)
+        with open(name, "r+b") as f:
+            f.seek(at)
+            byte = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([byte ^ 1]))
+        with Server(*MEMORY, "-e", path) as server:
+            assert server.stats()["curr_items"] == "0"
+            assert server.log().count("memory_file_refused") == 1, server.log()
+
+
+@case(keepd_only="two processes share one file")
+def one_process_at_a_time():
+    path = memory_file()
+    with Server(*MEMORY, "-e", path) as server:
+        fill(server)
+        status, _, text = run_program(*user_args(), "-p", -1, "-l", "127.0.0.1", *MEMORY, "-e", path)
+        assert status == 1 and "in use by another process" in text, (status, text)
+        check_filled(server)
+
+
+@case(keepd_only="the file is overwritten")
+def a_file_of_somebody_else_is_left_alone():
+    path = memory_file()
+    with open(path, "w") as f:
+        f.write("letters\n")
+    status, _, text = run_program(*user_args(), "-p", -1, "-l", "127.0.0.1", *MEMORY, "-e", path)
+    assert status == 1 and "left alone" in text, (status, text)
+    with open(path) as f:
+        assert f.read() == "letters\n"
+
+
+@case(keepd_only="ends with an abort")
+def a_folder_that_is_not_there():
+    status, _, text = run_program(*user_args(), "-p", -1, "-l", "127.0.0.1", *MEMORY,
+                                  "-e", "/nowhere/memory")
+    assert status == 1 and "failed to open file for mmap: " in text, (status, text)
+
+
+@case(keepd_only="says nothing")
+def a_save_that_fails_is_told():
+    path = memory_file()
+    with Server(*MEMORY, "-e", path, expect_exit=1) as server:
+        fill(server)
+        os.mkdir(path + ".meta")
+        server.signal(signal.SIGUSR1)
+        assert server.wait_end() == 1
+        assert "memory_file_not_saved" in server.log(), server.log()
+    os.rmdir(path + ".meta")
+    with Server(*MEMORY, "-e", path) as server:
+        assert server.stats()["curr_items"] == "0"
+
+
+@case(keepd_only="evicts in another order")
+def a_full_cache_under_load():
+    """Stopped while clients store: what is restored is whole, and the cache goes on evicting."""
+    path = memory_file()
+    value = b"v" * 3000
+    with Server("-m", 16, "-e", path) as server:
+        with server.connect() as c:
+            for i in range(0, 20000, 50):
+                c.send(b"".join(b"set k%d 0 0 3000 noreply\r\n%s\r\n" % (j, b"%04d" % (j % 10000) +
+                                value[4:]) for j in range(i, i + 50)))
+            assert c.ask(b"mn") == b"MN"
+            assert int(c.stats()["evictions"]) > 0
+        stop(server)
+    with Server("-m", 16, "-e", path) as server, server.connect() as c:
+        n = int(c.stats()["curr_items"])
+        assert n > 1000, n
+        found = 0
+        for i in range(20000):
+            got = c.get(b"k%d" % i)
+            found += got is not None
+            assert got is None or got == b"%04d" % (i % 10000) + value[4:], i
+        assert found == n, (found, n)
+        for i in range(5000):
+            assert c.set(b"again%d" % i, value) == b"STORED"
+
+
+run()
