@@ -39,7 +39,7 @@ def check(server, name, *options, port=None, hangs_up=False):
             thread.join()
     assert done.returncode == 0, done.stderr.decode()
     show(done.stdout.decode().strip())
-    server.check_alive()
+    assert server.is_running()
 
 
 @case
