@@ -458,8 +458,9 @@ enum execute_result command_delete(const struct command *c)
         .compares_cas = (r->does & DO_CAS) != 0,
         .invalidates = (r->does & DO_INVALIDATE) != 0,
         .empties = (r->does & DO_EMPTY) != 0,
-        .does_touch = (r->does & DO_TOUCH) != 0,
-        .sets_flags = (r->does & DO_FLAGS) != 0,
+        /* An emptied item is a new one: what F and T do not say is 0. */
+        .does_touch = (r->does & (DO_TOUCH | DO_EMPTY)) != 0,
+        .sets_flags = (r->does & (DO_FLAGS | DO_EMPTY)) != 0,
         .sets_cas = (r->does & DO_NEW_CAS) != 0,
         .exptime = exptime_absolute(r->exptime, c->now),
         .client_flags = r->client_flags,
