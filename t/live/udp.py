@@ -229,6 +229,32 @@ def answers_are_bounded_by_the_request():
         assert 0 < n_answers <= 20 * n_request, n_answers
 
 
+@case(keepd_only="no bound")
+def cve_2022_48571_udp_packets():
+    """Requests in several datagrams, in every order, short and odd ones: no crash, and no answer is
+    larger than twenty times its request."""
+    frames = [b""] + [FRAME.pack(7, 0, 1, 0)[:n] for n in range(8)]
+    frames += [FRAME.pack(7, sequence, total, reserved) + data
+               for total in (0, 1, 2, 3, 255, 65535) for sequence in (0, 1, 2, 65535)
+               for reserved in (0, 65535)
+               for data in (b"", b"\r\n", b"get big\r\n", b"get big", b"set a 0 0 9\r\n", b"gat 0 big\r\n",
+                            b"stats\r\n", packet(0x00, b"big"), packet(0x10), packet(0x00)[:9])]
+    with udp_server() as server, server.connect() as tcp:
+        assert tcp.set(b"big", b"x" * 900000) == b"STORED"
+        for frame in frames:
+            with Client(server) as c:
+                c.socket.settimeout(0.001)
+                c.socket.send(frame)
+                n = 0
+                try:
+                    while True:
+                        n += len(c.socket.recv(65536))
+                except socket.timeout:
+                    pass
+                assert n <= 20 * len(frame), (frame, n)
+        server.check_alive()
+
+
 @case(keepd_only="everything is allowed")
 def what_governs_the_server_is_not_for_datagrams():
     with udp_server("-A") as server, Client(server) as c:
