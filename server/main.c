@@ -5,6 +5,7 @@
 #include "server/jobs.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "server/privileges.h"
 #include "server/process.h"
@@ -288,6 +289,25 @@ static int open_listeners(struct master *m)
     return EXIT_NO_RESOURCE;
 }
 
+static int open_metrics(struct master *m)
+{
+    char error[512];
+    if (m->settings.metrics_text == NULL)
+        return 0;
+    m->server.metrics = metrics_open(&m->server, m->settings.metrics_text, error, sizeof error);
+    if (m->server.metrics != NULL)
+        return 0;
+    fprintf(stderr, "keepd: --metrics: %s\n", error);
+    return EXIT_NO_RESOURCE;
+}
+
+static int start_metrics(struct master *m)
+{
+    if (m->server.metrics == NULL || metrics_start(m->server.metrics))
+        return 0;
+    return fail(EXIT_BAD_VALUE, "Can't create thread: the metrics");
+}
+
 static int write_ports(struct master *m)
 {
     char error[512];
@@ -346,7 +366,7 @@ static int start(struct master *m)
 {
     static int (*const steps[])(struct master *) = {create_log,     prepare_loop,  create_cache,
                                                     create_workers, start_udp,     start_threads,
-                                                    write_ports};
+                                                    start_metrics,  write_ports};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int failed = steps[i](m);
         if (failed != 0)
@@ -378,6 +398,7 @@ static bool stop(struct master *m)
 {
     struct server *server = &m->server;
     mask_signals(SIG_BLOCK);
+    metrics_close(&server->metrics);
     if (server->listeners != NULL)
         listener_set_stop(server->listeners);
     for (unsigned i = 0; i < m->n_workers_started; i++)
@@ -419,6 +440,8 @@ static int become_server(struct master *m)
         failed = create_tls(&m->server, m->wall_at_start); /* files that only root can read */
     if (failed == 0)
         failed = open_listeners(m); /* before root is given up: ports below 1024 */
+    if (failed == 0)
+        failed = open_metrics(m);
     if (failed == 0)
         failed = privileges_drop(settings);
     if (failed == 0)

@@ -12,6 +12,7 @@
 
 struct listener_set;
 struct log;
+struct metrics;
 struct jobs;
 struct auth;
 struct tenants;
@@ -30,6 +31,7 @@ struct server {
     struct tls *tls;   /* NULL without -Z */
     struct jobs *jobs; /* NULL without -Z */
     struct listener_set *listeners;
+    struct metrics *metrics; /* NULL without --metrics */
     struct udp_set *udp; /* NULL without -U */
     struct worker **workers;
     unsigned n_workers;
