@@ -30,7 +30,7 @@ def read_commands(process, n):
 def shown_commands_work_and_ctrl_c_ends_it():
     process = demo("-p", "-1")
     try:
-        for command in read_commands(process, 3):
+        for command in read_commands(process, 5):
             done = subprocess.run(["bash", "-c", command], capture_output=True, text=True,
                                   timeout=TIMEOUT_S)
             assert done.returncode == 0, (command, done.stdout, done.stderr)
