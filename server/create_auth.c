@@ -10,9 +10,14 @@
 static void on_event(void *arg, const struct auth_event *event)
 {
     struct server *server = arg;
-    log_security(server->log, auth_event_word(event->kind), LOG_STR("user", event->user),
-                 LOG_STR("mechanism", event->mechanism), LOG_STR("address", event->address),
-                 LOG_NUMBER("tenant", event->tenant), LOG_STR("reason", event->reason), LOG_END);
+    bool is_good = event->kind == AUTH_EVENT_LOGIN || event->kind == AUTH_EVENT_RELOADED;
+    const struct log_field fields[] = {
+        LOG_STR("user", event->user),       LOG_STR("mechanism", event->mechanism),
+        LOG_STR("address", event->address), LOG_NUMBER("tenant", event->tenant),
+        LOG_STR("reason", event->reason),   LOG_END,
+    };
+    log_write_summed(server->log, is_good ? LOG_LEVEL_NOTICE : LOG_LEVEL_WARNING,
+                     auth_event_word(event->kind), fields);
 }
 
 static struct auth_now auth_time(void)

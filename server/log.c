@@ -239,8 +239,6 @@ static void write_record(struct log *log, enum log_level level, bool is_summed, 
                          const struct log_field *fields)
 {
     char line[LOG_LINE_MAX];
-    if (!log_is_on(log, level))
-        return;
     size_t n = log_line_render(level, event, fields, wall_ms(log), line);
     enqueue(log, (struct record){(uint16_t)n, (uint8_t)level, is_summed}, line);
 }
@@ -248,12 +246,15 @@ static void write_record(struct log *log, enum log_level level, bool is_summed, 
 void log_write(struct log *log, enum log_level level, const char *event,
                const struct log_field *fields)
 {
-    write_record(log, level, false, event, fields);
+    if (log_is_on(log, level))
+        write_record(log, level, false, event, fields);
 }
 
-void log_write_summed(struct log *log, const char *event, const struct log_field *fields)
+void log_write_summed(struct log *log, enum log_level level, const char *event,
+                      const struct log_field *fields)
 {
-    write_record(log, LOG_LEVEL_WARNING, true, event, fields);
+    if (log)
+        write_record(log, level, true, event, fields);
 }
 
 bool log_is_on(const struct log *log, enum log_level level)

@@ -66,14 +66,16 @@ void log_flush(struct log *log);
 void log_write(struct log *log, enum log_level level, const char *event,
                const struct log_field *fields);
 
-/* The same at LOG_LEVEL_WARNING for events that a peer can cause as often as it likes: the first
- * is written, equal ones within a minute are counted and written once with repeated=N. */
-void log_write_summed(struct log *log, const char *event, const struct log_field *fields);
+/* The same for events of security, which a peer can cause as often as it likes: the first is
+ * written, with or without -v; equal ones within a minute are counted and written once with
+ * repeated=N. */
+void log_write_summed(struct log *log, enum log_level level, const char *event,
+                      const struct log_field *fields);
 
 /* log_event(log, LOG_LEVEL_NOTICE, "started", LOG_NUMBER("port", port), LOG_END); */
 #define log_event(log, level, event, ...) \
     log_write(log, level, event, (const struct log_field[]){__VA_ARGS__})
 #define log_security(log, event, ...) \
-    log_write_summed(log, event, (const struct log_field[]){__VA_ARGS__})
+    log_write_summed(log, LOG_LEVEL_WARNING, event, (const struct log_field[]){__VA_ARGS__})
 
 #endif
