@@ -1,0 +1,566 @@
+#!/usr/bin/python3
+"""Tenants in one process: the same key in two tenants never meets, each sees its own world, and each
+has its own limits."""
+
+import os
+import re
+import signal
+import time
+
+from accounts import (ADD, DELETE, FLUSH, GET, INCR, MISS, NOOP, NOT_STORED, OK, REFUSED,
+                      SET, STAT, Accounts, ask, logged_in, logged_in_text, login, plain,
+                      two_tenants)
+from harness import MIB, SLACK, Server, case, packet, run, show, wait_for
+
+OTHERS = b"of-the-other"
+
+
+def stats_binary(conn, what=b""):
+    conn.send(packet(STAT, what))
+    found = {}
+    while True:
+        reply = conn.reply()
+        if not reply.key:
+            return reply.status, found
+        found[reply.key.decode()] = reply.value.decode("latin-1")
+
+
+def dump_lines(conn, command, ends):
+    conn.send(command + b"\r\n")
+    found = []
+    while True:
+        line = conn.line()
+        if line in ends or line.startswith(b"ERROR"):
+            return found
+        found.append(line)
+
+
+# ---------------------------------------------------------------- apart
+
+@case
+def tenants_are_separate():
+    """Every command of every dialect, on a key that the other tenant has too."""
+    with Server(two_tenants().option) as server:
+        red, blue = logged_in_text(server, "alice", "apw"), logged_in_text(server, "bob", "bpw")
+        red_binary = logged_in(server, "alice", "apw")
+        assert red.set(b"k", b"red") == b"STORED" and red.set(b"n", b"5") == b"STORED"
+        for command, answer in (
+                (b"get k", b"END"), (b"gets k", b"END"), (b"gat 0 k", b"END"),
+                (b"gats 0 k", b"END"), (b"delete k", b"NOT_FOUND"), (b"incr n 1", b"NOT_FOUND"),
+                (b"decr n 1", b"NOT_FOUND"), (b"touch k 1", b"NOT_FOUND"), (b"mg k v", b"EN"),
+                (b"md k", b"NF"), (b"ma n", b"NF"), (b"me k", b"EN"),
+                (b"replace k 0 0 1\r\n1", b"NOT_STORED"), (b"append k 0 0 1\r\n1", b"NOT_STORED"),
+                (b"prepend k 0 0 1\r\n1", b"NOT_STORED"), (b"cas k 0 0 1 1\r\n1", b"NOT_FOUND"),
+                (b"ms k 1 MR\r\n1", b"NS"), (b"add k 0 0 4\r\nblue", b"STORED"),
+                (b"set n 0 0 2\r\n50", b"STORED"), (b"ms m 4\r\nblue", b"HD"),
+                (b"incr n 1", b"51")):
+            assert blue.ask(command) == answer, command
+        with logged_in(server, "bob", "bpw") as binary:
+            assert ask(binary, DELETE, b"k").status == OK
+            for opcode in (0x00, 0x0c, 0x04, 0x1c, 0x1d, 0x23):
+                reply = ask(binary, opcode, b"k",
+                            extras=b"\0" * 4 if opcode in (0x1c, 0x1d, 0x23) else b"")
+                assert reply.status == MISS, reply
+            for opcode in (0x03, 0x0e, 0x0f):
+                reply = ask(binary, opcode, b"k", b"1", b"\0" * 8 if opcode == 3 else b"")
+                assert reply.status in (MISS, NOT_STORED), reply
+            assert ask(binary, INCR, b"k", extras=b"\0" * 16 + b"\xff" * 4).status == MISS
+            assert ask(binary, ADD, b"k", b"blue", b"\0" * 8).status == OK
+        assert red.get(b"k") == b"red" and red.get(b"n") == b"5"
+        assert ask(red_binary, GET, b"k").value == b"red"
+        assert blue.get(b"k") == b"blue"
+
+
+@case
+def nothing_of_the_other_is_listed():
+    with Server(two_tenants().option, "-o", "track_sizes") as server:
+        red, blue = logged_in_text(server, "alice", "apw"), logged_in_text(server, "bob", "bpw")
+        binary = logged_in(server, "bob", "bpw")
+        assert red.ask(b"stats detail on") == b"OK"
+        for i in range(100):
+            assert red.set(OTHERS + b":%d" % i, b"v" * 100) == b"STORED"
+            assert red.get(OTHERS + b":%d" % i)
+        assert blue.set(b"own:1", b"x") == b"STORED"
+        assert blue.ask(b"get absent") == b"END"
+        texts = {}
+        for command, ends in ((b"lru_crawler metadump all", (b"END",)),
+                              (b"lru_crawler metadump hash", (b"END",)),
+                              (b"lru_crawler mgdump all", (b"EN",)),
+                              (b"stats cachedump 1 0", (b"END",)),
+                              (b"stats detail dump", (b"END",)), (b"stats items", (b"END",)),
+                              (b"stats slabs", (b"END",)), (b"stats sizes", (b"END",)),
+                              (b"stats", (b"END",)), (b"stats tenants", (b"END",)),
+                              (b"stats denials", (b"END",)), (b"stats authlog", (b"END",)),
+                              (b"stats auth", (b"END",)), (b"stats conns", (b"END",)),
+                              (b"stats settings", (b"END",))):
+            with logged_in_text(server, "bob", "bpw") as conn:
+                lines = dump_lines(conn, command, ends)
+            texts[command] = b"\n".join(lines)
+            assert OTHERS not in texts[command], (command, texts[command][:300])
+            for word in (b"red", b"alice"):
+                assert not re.search(rb"\b%s\b" % word, texts[command]), (
+                    command, texts[command][:2000])
+        assert b"own%3A1" in texts[b"lru_crawler metadump all"], texts
+        assert b"mg own:1" in texts[b"lru_crawler mgdump all"], texts
+        for what in (b"", b"items", b"slabs", b"sizes", b"tenants", b"detail dump"):
+            status, found = stats_binary(binary, what)
+            assert OTHERS.decode() not in str(found) and "red" not in str(found), (what, found)
+        stats = blue.stats()
+        assert stats["curr_items"] == "1" and stats["cmd_set"] == "1", stats
+        assert stats["get_misses"] == "1" and stats["get_hits"] == "0", stats
+        assert int(red.stats()["curr_items"]) == 100
+
+
+@case
+def watch_shows_the_own_tenant():
+    with Server(two_tenants().option) as server:
+        watcher = logged_in_text(server, "bob", "bpw")
+        assert watcher.ask(b"watch fetchers mutations deletions evictions connevents") == b"OK"
+        red, blue = logged_in_text(server, "alice", "apw"), logged_in_text(server, "bob", "bpw")
+        red.set(OTHERS, b"v")
+        red.get(OTHERS)
+        red.ask(b"delete " + OTHERS)
+        blue.set(b"own", b"v")
+        blue.get(b"own")
+        blue.ask(b"delete own")
+        lines = []
+        wait_for(lambda: lines.append(watcher.line()) or
+                 any(b"item_get" in line and b"own" in line for line in lines), "own events")
+        assert not any(OTHERS in line for line in lines), lines
+
+
+@case
+def flush_empties_the_own_tenant():
+    with Server(two_tenants().option) as server:
+        red, blue = logged_in_text(server, "alice", "apw"), logged_in_text(server, "bob", "bpw")
+        binary = logged_in(server, "bob", "bpw")
+        for flush in (lambda: blue.ask(b"flush_all") == b"OK",
+                      lambda: ask(binary, FLUSH).status == OK,
+                      lambda: ask(binary, FLUSH, extras=b"\0" * 4).status == OK):
+            red.set(b"k", b"red")
+            blue.set(b"k", b"blue")
+            assert flush()
+            assert blue.get(b"k") is None and red.get(b"k") == b"red"
+        blue.set(b"k", b"blue")
+        assert blue.ask(b"flush_all 1") == b"OK"
+        wait_for(lambda: blue.get(b"k") is None, "the delayed flush")
+        assert red.get(b"k") == b"red"
+        blue.set(b"k", b"blue")
+        assert ask(binary, FLUSH, extras=b"\0\0\0\1").status == OK
+        wait_for(lambda: blue.get(b"k") is None, "the delayed flush")
+        assert red.get(b"k") == b"red"
+
+
+@case
+def stats_are_those_of_the_tenant():
+    accounts = two_tenants(memory_max="16m")
+    with Server(accounts.option, "-m", 64) as server:
+        red, root = logged_in_text(server, "alice", "apw"), logged_in_text(server, "root", "rpw")
+        red.set(b"k", b"v")
+        red.get(b"k")
+        with server.connect(source="127.3.3.3") as conn:
+            assert login(conn, "alice", "no") == REFUSED
+        own, total = red.stats(), root.stats()
+        assert own["limit_maxbytes"] == str(16 * MIB), own["limit_maxbytes"]
+        assert own["auth_errors"] == "1" and int(own["auth_cmds"]) >= 2, own
+        assert total["limit_maxbytes"] == str(64 * MIB), total["limit_maxbytes"]
+        # An operator sees the sum of all tenants.
+        assert total["curr_items"] == "1" and total["cmd_set"] == "1", total
+        assert root.stats(b"tenants")["red:curr_items"] == "1"
+        assert "blue:curr_items" in root.stats(b"tenants")
+        assert set(name.split(":")[0] for name in red.stats(b"tenants")) == {"red"}
+        assert red.ask(b"stats reset") == b"RESET"
+        assert red.stats()["cmd_set"] == "0"
+
+
+# ---------------------------------------------------------------- limits
+
+@case
+def item_max():
+    with Server(two_tenants(item_max="10k").option) as server:
+        red = logged_in_text(server, "alice", "apw")
+        assert red.set(b"k", b"v" * 5000) == b"STORED"
+        assert red.set(b"k", b"v" * 20000) == b"SERVER_ERROR object too large for cache"
+        assert red.ask(b"version").startswith(b"VERSION")
+        with logged_in(server, "alice", "apw") as binary:
+            assert ask(binary, SET, b"k", b"v" * 20000, b"\0" * 8).status == 3
+            assert ask(binary, NOOP).status == OK
+        root = logged_in_text(server, "root", "rpw")
+        assert root.set(b"k", b"v" * 20000) == b"STORED"
+
+
+@case
+def connection_limit():
+    with Server(two_tenants(connections=3).option) as server:
+        red = [logged_in(server, "alice", "apw") for _ in range(3)]
+        with server.connect(source="127.3.0.1") as late:
+            assert login(late, "alice", "apw") == REFUSED
+            assert late.wait_closed() == b""
+        blue = logged_in(server, "bob", "bpw")
+        assert ask(blue, NOOP).status == OK
+        assert ask(red[0], NOOP).status == OK
+        # A second login gives up the first one's place.
+        assert login(red[1], "bob", "bpw") == OK
+        red.append(logged_in(server, "alice", "apw"))
+        red.pop().close()
+        wait_for(lambda: not refused(server), "the place")
+        assert "tenant_full" in server.log()
+
+
+def refused(server):
+    with server.connect() as conn:
+        return login(conn, "alice", "apw") != OK
+
+
+LEGACY = {OK, MISS, NOT_STORED}
+
+
+@case
+def ops_limit():
+    """Over the limit: delayed, then refused by statuses that old clients know."""
+    with Server(two_tenants(ops=200).option) as server:
+        red, blue = logged_in(server, "alice", "apw"), logged_in(server, "bob", "bpw")
+        began = time.monotonic()
+        statuses, slowest, n = set(), 0, 0
+        while time.monotonic() - began < 3:
+            t = time.monotonic()
+            red.send(packet(SET, b"k", b"\0" * 8, b"v") * 20 + packet(GET, b"k") * 20)
+            for _ in range(40):
+                statuses.add(red.reply().status)
+            slowest = max(slowest, time.monotonic() - t)
+            n += 40
+        took = time.monotonic() - began
+        root = logged_in_text(server, "root", "rpw").stats(b"tenants")
+        served = n - int(root["red:refused_over_limits"])
+        show("%d served, %s refused in %.1f s; slowest %.3f s" % (
+            served, root["red:refused_over_limits"], took, slowest))
+        assert statuses <= LEGACY, statuses
+        assert served <= 200 * (took + 2), served
+        assert slowest < 0.5 * SLACK, slowest
+        t = time.monotonic()
+        assert ask(blue, SET, b"k", b"v", b"\0" * 8).status == OK
+        assert time.monotonic() - t < 0.2 * SLACK, "the other tenant waits for nothing"
+
+
+@case
+def bytes_limit():
+    with Server(two_tenants(bytes="1m").option) as server:
+        red = logged_in_text(server, "alice", "apw")
+        began = time.monotonic()
+        answers, n_bytes = {}, 0
+        while time.monotonic() - began < 3:
+            answer = red.set(b"k", b"v" * 50000)
+            answers[answer] = answers.get(answer, 0) + 1
+            n_bytes += 50000 * (answer == b"STORED")
+        took = time.monotonic() - began
+        show("%s in %.1f s" % (answers, took))
+        assert set(answers) <= {b"STORED", b"NOT_STORED"}, answers
+        assert n_bytes <= MIB * (took + 2), n_bytes
+
+
+# ---------------------------------------------------------------- rights
+
+ALL = ("read", "write", "delete", "incr", "touch", "flush", "stats", "dump")
+# Right, text command, its refusal, opcode, extras, value, its refusal's status.
+REFUSALS = (
+    ("read", b"get k", b"END", 0x00, b"", b"", MISS),
+    ("read", b"mg k v", b"EN", 0x0c, b"", b"", MISS),
+    ("write", b"set k 0 0 1\r\n1", b"NOT_STORED", 0x01, b"\0" * 8, b"1", NOT_STORED),
+    ("write", b"add k 0 0 1\r\n1", b"NOT_STORED", 0x02, b"\0" * 8, b"1", NOT_STORED),
+    ("write", b"append k 0 0 1\r\n1", b"NOT_STORED", 0x0e, b"", b"1", NOT_STORED),
+    ("write", b"ms k 1\r\n1", b"NS", 0x03, b"\0" * 8, b"1", NOT_STORED),
+    ("write", b"cas k 0 0 1 1\r\n1", b"NOT_STORED", 0x0f, b"", b"1", NOT_STORED),
+    ("delete", b"delete k", b"NOT_FOUND", 0x04, b"", b"", MISS),
+    ("delete", b"md k", b"NF", 0x04, b"", b"", MISS),
+    ("incr", b"incr k 1", b"NOT_STORED|NOT_FOUND", 0x05, b"\0" * 20, b"", NOT_STORED),
+    ("incr", b"ma k", b"NS|NF", 0x06, b"\0" * 20, b"", NOT_STORED),
+    ("touch", b"touch k 0", b"NOT_FOUND", 0x1c, b"\0" * 4, b"", MISS),
+    ("flush", b"flush_all", b"CLIENT_ERROR flush_all not allowed", 0x08, b"", b"", NOT_STORED),
+    ("stats", b"stats", b"END", 0x10, b"", b"", OK),
+    ("stats", b"stats items", b"END", 0x10, b"", b"", OK),
+    ("dump", b"lru_crawler metadump all", b"CLIENT_ERROR .*", None, b"", b"", None),
+    ("dump", b"lru_crawler mgdump all", b"CLIENT_ERROR .*", None, b"", b"", None),
+    ("dump", b"watch fetchers", b"CLIENT_ERROR .*", None, b"", b"", None),
+    ("admin", b"cache_memlimit 64", b"CLIENT_ERROR .*", None, b"", b"", None),
+    ("admin", b"verbosity 1", b"CLIENT_ERROR .*", 0x1b, b"\0" * 4, b"", NOT_STORED),
+    ("admin", b"shutdown", b"CLIENT_ERROR .*", None, b"", b"", None),
+)
+
+
+def users_without():
+    accounts = Accounts().tenant("red").user("all", "red", "pw")
+    for right in ALL:
+        accounts.user("no-" + right, "red", "pw", ",".join(r for r in ALL if r != right))
+    accounts.user("no-admin", "red", "pw")
+    return accounts.user("root", "default", "pw", ",".join(ALL) + ",admin")
+
+
+def keyed(opcode):
+    return b"" if opcode in (0x08, 0x10, 0x1b) else b"k"
+
+
+@case
+def rights_are_refused_softly():
+    """In words and statuses that old clients survive, and nothing is done; the connection goes on."""
+    with Server(users_without().option) as server:
+        owner = logged_in_text(server, "all", "pw")
+        for right, command, answer, opcode, extras, value, status in REFUSALS:
+            owner.set(b"k", b"7")
+            with logged_in_text(server, "no-" + right, "pw") as conn:
+                found = conn.ask(command)
+                assert re.fullmatch(answer, found), (right, command, found)
+                assert conn.ask(b"version").startswith(b"VERSION"), command
+            if opcode is not None:
+                with logged_in(server, "no-" + right, "pw") as conn:
+                    reply = ask(conn, opcode, keyed(opcode), value, extras)
+                    assert reply.status == status, (right, hex(opcode), reply)
+                    if opcode == STAT:
+                        assert (reply.key, reply.value) == (b"", b""), reply
+                    assert ask(conn, NOOP).status == OK
+            assert owner.get(b"k") == b"7", (right, command)
+        denials = owner.stats(b"denials")
+        rows = [dict(w.split("=", 1) for w in row.split(" ")) for row in denials.values()]
+        assert any(r["user"] == "no-read" and r["key"] == "k" and r["class"] == "read" and
+                   r["address"] == "127.0.0.1" for r in rows), rows
+        assert int(logged_in_text(server, "root", "pw").stats(b"auth")["denials"]) >= len(REFUSALS)
+
+
+@case
+def quiet_refusals():
+    with Server(users_without().option) as server:
+        with logged_in(server, "no-read", "pw") as conn:
+            conn.send(packet(0x09, b"k") + packet(0x0d, b"k") + packet(NOOP, opaque=9))
+            assert conn.reply().opaque == 9, "a quiet get that is refused is a quiet miss"
+        with logged_in(server, "no-write", "pw") as conn:
+            conn.send(packet(0x11, b"k", b"\0" * 8, b"1", opaque=8) + packet(NOOP, opaque=9))
+            reply = conn.reply()
+            assert (reply.opaque, reply.status) == (8, NOT_STORED), reply
+            assert conn.reply().opaque == 9
+        with logged_in_text(server, "no-write", "pw") as conn:
+            conn.send(b"set k 0 0 1 noreply\r\n1\r\nms k 1 q\r\n1\r\nmn\r\n")
+            lines = [conn.line()]
+            while lines[-1] != b"MN":
+                lines.append(conn.line())
+            assert set(lines) <= {b"NS", b"MN"}, lines
+        with logged_in_text(server, "no-write", "pw") as conn:
+            big = b"x" * 300000
+            assert conn.set(b"k", big) == b"NOT_STORED" and conn.ask(b"mn") == b"MN"
+
+
+@case
+def rights_mode_warn():
+    with Server(users_without().option, "--rights-mode=warn") as server:
+        with logged_in_text(server, "no-write", "pw") as conn:
+            assert conn.set(b"k", b"v") == b"STORED"
+            assert "mode=warn" in str(conn.stats(b"denials"))
+        auth = logged_in_text(server, "root", "pw").stats(b"auth")
+        assert auth["warnings"] == "1" and auth["denials"] == "0", auth
+
+
+@case
+def lists_of_events():
+    with Server(two_tenants().option) as server:
+        red = logged_in_text(server, "alice", "apw")
+        with server.connect(source="127.3.4.5") as conn:
+            login(conn, "alice", "no")
+            login(conn, "al ice\n\x01", "no")
+        log = str(red.stats(b"authlog"))
+        assert "event=login " in log and "event=login_failed" in log and "127.3.4.5" in log, log
+        assert "al ice" not in log
+        root = logged_in_text(server, "root", "rpw").stats(b"auth")
+        assert root["failures"] == "2" and any(n.startswith("PLAIN:") for n in root), root
+        assert not any(":" in n for n in red.stats(b"auth"))
+
+
+# ---------------------------------------------------------------- reload
+
+@case
+def reload_changes_limits_and_rights():
+    accounts = two_tenants(memory_max="16m")
+    with Server(accounts.option) as server:
+        red = logged_in_text(server, "alice", "apw")
+        red.set(b"k", b"v")
+        with open(accounts.path) as f:
+            text = f.read()
+        text = re.sub(r"memory-max = .*", "memory-max = 32m", text)
+        text = re.sub("rights = .*", "rights = {read, stats}", text, count=1)
+        with open(accounts.path, "w") as f:
+            f.write(text)
+        accounts.keepctl("reload", "--pid", server.pid)
+        wait_for(lambda: red.stats()["limit_maxbytes"] == str(32 * MIB), "the new limit")
+        wait_for(lambda: red.set(b"k", b"w") == b"NOT_STORED", "the new rights")
+        assert red.get(b"k") == b"v"
+
+
+@case
+def removed_users_and_secrets_end():
+    """Within about a second: one 0x20, and the end; what stays, stays."""
+    accounts = two_tenants()
+    accounts.keepctl("passwd", "bob", "--label", "second", "--password-stdin", password="second")
+    with Server(accounts.option) as server:
+        alice = logged_in(server, "alice", "apw")
+        first, second = logged_in(server, "bob", "bpw"), logged_in(server, "bob", "second")
+        idle = logged_in_text(server, "bob", "bpw")
+        for words, ended, kept in (
+                (("passwd", "bob", "--label", "main", "--remove"), [first], [second, alice]),
+                (("user", "disable", "alice"), [alice], [second]),
+                (("user", "del", "bob"), [second], [])):
+            accounts.keepctl(*words)
+            began = time.monotonic()
+            server.signal(signal.SIGHUP)
+            for conn in ended:
+                data = conn.wait_closed()
+                assert len(data) == 37 and data[7] == REFUSED, data
+            assert time.monotonic() - began < 2.5 * SLACK
+            for conn in kept:
+                assert ask(conn, NOOP).status == OK
+        assert idle.wait_closed() == b"CLIENT_ERROR unauthenticated\r\n"
+
+
+@case
+def a_tenant_that_goes_gives_its_memory_back():
+    accounts = two_tenants()
+    with Server(accounts.option) as server:
+        red = logged_in_text(server, "alice", "apw")
+        for i in range(100):
+            red.set(b"k%d" % i, b"v" * 10000)
+        accounts.keepctl("user", "del", "alice")
+        accounts.keepctl("tenant", "del", "red")
+        accounts.keepctl("reload", "--pid", server.pid)
+        assert red.wait_closed() == b"CLIENT_ERROR unauthenticated\r\n"
+        accounts.tenant("red").user("alice", "red", "apw")
+        accounts.keepctl("reload", "--pid", server.pid)
+
+        def back():
+            with server.connect() as conn:
+                if login(conn, "alice", "apw") != OK:
+                    return False
+                assert ask(conn, GET, b"k1").status == MISS, "what was there is gone"
+                return True
+        wait_for(back, "the tenant")
+
+
+@case
+def broken_files_keep_the_old_set():
+    accounts = two_tenants()
+    with open(accounts.path) as f:
+        good = f.read()
+    broken = {
+        "unknown key": good.replace("tenant \"red\" {", "tenant \"red\" {\n    colour = red"),
+        "double user": good + good[good.index('user "alice"'):],
+        "guarantees": good.replace('tenant "red" {', 'tenant "red" {\n    memory-min = 900g'),
+        "verifier": good.replace("SCRAM-SHA-256$", "SCRAM-SHA-256$x"),
+        "no tenant": good.replace('tenant = "red"', 'tenant = "green"'),
+        "half": good[:len(good) // 2],
+        "binary": "\0\1\2",
+    }
+    with Server(accounts.option) as server:
+        red = logged_in_text(server, "alice", "apw")
+        n_failed = 0
+        for name, text in broken.items():
+            assert text != good, name
+            with open(accounts.path, "w") as f:
+                f.write(text)
+            done = accounts.keepctl("check", check=False)
+            if name != "guarantees":  # keepctl does not know the server's -m
+                assert done.returncode != 0, name
+                assert re.search(rb"tenants.conf:\d+: ", done.stdout), (name, done.stdout)
+            server.signal(signal.SIGHUP)
+            n_failed += 1
+            wait_for(lambda: server.log().count("users_reload_failed") +
+                     repeated(server.log(), "users_reload_failed") >= n_failed, "the complaint")
+            assert red.ask(b"mn") == b"MN"
+            logged_in(server, "bob", "bpw").close()
+        os.unlink(accounts.path)
+        server.signal(signal.SIGHUP)
+        logged_in(server, "bob", "bpw").close()
+
+
+def repeated(log, event):
+    return sum(int(n) for n in re.findall(r"event=%s .*repeated=(\d+)" % event, log))
+
+
+@case
+def login_races_on_one_connection():
+    """Logins of two users pipelined with work: each command is done by who was logged in then."""
+    with Server(two_tenants().option) as server:
+        with server.connect() as conn:
+            n, data, wanted = 30, b"", []
+            for i in range(n):
+                for user, password in (("alice", "apw"), ("bob", "bpw")):
+                    data += packet(0x21, b"PLAIN", value=plain(user, password))
+                    data += packet(SET, b"who", b"\0" * 8, user.encode())
+                    data += packet(GET, b"who")
+                    wanted.append(user.encode())
+            conn.send(data)
+            for user in wanted:
+                assert conn.reply().status == OK and conn.reply().status == OK
+                assert conn.reply().value == user
+        assert logged_in_text(server, "alice", "apw").get(b"who") == b"alice"
+        assert logged_in_text(server, "bob", "bpw").get(b"who") == b"bob"
+
+
+# ---------------------------------------------------------------- memory
+
+def fill(conn, prefix, n, size):
+    """n keys of size bytes by quiet sets, in pieces."""
+    value = b"v" * size
+    for at in range(0, n, 200):
+        conn.send(b"".join(packet(0x11, b"%s%d" % (prefix, i), b"\0" * 8, value)
+                           for i in range(at, min(at + 200, n))) + packet(NOOP))
+        while conn.reply().opcode != NOOP:
+            pass
+
+
+def hits(conn, prefix, n):
+    found = 0
+    for at in range(0, n, 200):
+        conn.send(b"".join(packet(0x09, b"%s%d" % (prefix, i))
+                           for i in range(at, min(at + 200, n))) + packet(NOOP))
+        while conn.reply().opcode != NOOP:
+            found += 1
+    return found
+
+
+@case
+def pressure_of_others_takes_nothing_below_the_guarantee():
+    """Blue fills memory several times over while red works within its guarantee: red's hit ratio is
+    as alone, and none of its items goes."""
+    accounts = Accounts().tenant("red", memory_min="40m").tenant("blue")
+    accounts.user("alice", "red", "apw").user("bob", "blue", "bpw")
+    n, size = 20000, 1000
+    with Server(accounts.option, "-m", 96) as server:
+        red, blue = logged_in(server, "alice", "apw"), logged_in(server, "bob", "bpw")
+        fill(red, b"r", n, size)
+        alone = hits(red, b"r", n)
+        together, asked = 0, 0
+        for turn in range(5):
+            fill(blue, b"b%d-" % turn, 60000, size)
+            together += hits(red, b"r", n)
+            asked += n
+        _, own = stats_binary(red)
+        _, other = stats_binary(blue)
+        show("hit ratio alone %.2f %%, under pressure %.2f %%; evictions red %s, blue %s" % (
+            100 * alone / n, 100 * together / asked, own["evictions"], other["evictions"]))
+        assert alone == n, alone
+        assert together / asked > alone / n - 0.005, (together, asked)
+        assert own["evictions"] == "0" and int(own["curr_items"]) == n, own
+        assert int(other["evictions"]) > 100000, other
+
+
+@case
+def the_own_limit_evicts_the_own_items():
+    accounts = Accounts().tenant("red", memory_max="16m").tenant("blue")
+    accounts.user("alice", "red", "apw").user("bob", "blue", "bpw")
+    with Server(accounts.option, "-m", 96) as server:
+        red, blue = logged_in(server, "alice", "apw"), logged_in(server, "bob", "bpw")
+        fill(blue, b"b", 10000, 1000)
+        fill(red, b"r", 60000, 1000)
+        _, own = stats_binary(red)
+        _, other = stats_binary(blue)
+        show("red keeps %s bytes of 16 MiB, evictions %s" % (own["bytes"], own["evictions"]))
+        assert int(own["bytes"]) <= 16 * MIB and int(own["evictions"]) > 30000, own
+        assert other["evictions"] == "0" and hits(blue, b"b", 10000) == 10000
+
+
+run()
