@@ -45,8 +45,8 @@ void worker_wake(struct worker *worker)
 {
     uint64_t one = 1;
     /* Only a full counter can refuse, and then the worker is awake anyway. */
-    ssize_t n = write(worker->wake_fd, &one, sizeof one);
-    (void)n;
+    while (write(worker->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        ;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
