@@ -1,0 +1,267 @@
+/* Preloaded into a server, makes calls fail that never fail in a test otherwise.
+ *
+ * KEEPD_FAULTS is a list of CALL:WHEN:ERROR, separated by commas. WHEN is a number N: every N-th
+ * call; or =N: the N-th call alone. ERROR is a name below; SHORT lets part of the bytes through.
+ * Until the first connection is accepted nothing fails, but rules whose CALL begins with '!'. At
+ * the end of the process a line on stderr tells how many calls failed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <dlfcn.h>
+
+#define SHORT   10000
+#define N_RULES 32
+#define REAL(name)                 \
+    static __typeof__(&name) real; \
+    if (real == NULL)              \
+    *(void **)&real = dlsym(RTLD_NEXT, #name)
+
+struct rule {
+    char call[24];
+    unsigned every;
+    bool is_once;
+    bool is_always;
+    int error;
+    atomic_uint n_calls;
+    atomic_uint n_failed;
+};
+
+static struct rule rules[N_RULES];
+static size_t n_rules;
+static atomic_bool is_armed;
+
+static const struct {
+    const char *name;
+    int number;
+} errors[] = {
+    {"EINTR", EINTR},         {"EAGAIN", EAGAIN},         {"EMFILE", EMFILE},
+    {"ENFILE", ENFILE},       {"ENOMEM", ENOMEM},         {"ENOBUFS", ENOBUFS},
+    {"EPERM", EPERM},         {"EPIPE", EPIPE},           {"ECONNABORTED", ECONNABORTED},
+    {"ENOSPC", ENOSPC},       {"ECONNRESET", ECONNRESET}, {"EIO", EIO},
+    {"ETIMEDOUT", ETIMEDOUT}, {"EINVAL", EINVAL},         {"SHORT", SHORT},
+};
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *at = getenv("KEEPD_FAULTS");
+    while (at != NULL && *at != '\0' && n_rules < N_RULES) {
+        char call[24], when[16], error[24];
+        struct rule *rule = &rules[n_rules];
+        if (sscanf(at, "%23[^:]:%15[^:]:%23[^,]", call, when, error) != 3)
+            abort();
+        rule->is_always = call[0] == '!';
+        strcpy(rule->call, call + rule->is_always);
+        rule->is_once = when[0] == '=';
+        rule->every = (unsigned)atoi(when + rule->is_once);
+        for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+            if (strcmp(errors[i].name, error) == 0)
+                rule->error = errors[i].number;
+        if (rule->error == 0 || rule->every == 0)
+            abort();
+        n_rules++;
+        at = strchr(at, ',');
+        at = at != NULL ? at + 1 : NULL;
+    }
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    char text[64 * N_RULES] = "faults:";
+    for (size_t i = 0; i < n_rules; i++)
+        sprintf(text + strlen(text), " %s=%u", rules[i].call, rules[i].n_failed);
+    strcat(text, "\n");
+    ssize_t n = writev(STDERR_FILENO, &(struct iovec){text, strlen(text)}, 1);
+    (void)n;
+}
+
+/* Does this call fail? 0 or the error. */
+static int fault(const char *call)
+{
+    for (size_t i = 0; i < n_rules; i++) {
+        struct rule *rule = &rules[i];
+        if (strcmp(rule->call, call) != 0 || !(rule->is_always || is_armed))
+            continue;
+        unsigned n = ++rule->n_calls;
+        if (rule->is_once ? n != rule->every : n % rule->every != 0)
+            continue;
+        rule->n_failed++;
+        return rule->error;
+    }
+    return 0;
+}
+
+#define FAIL(call)                      \
+    int error = fault(call);            \
+    if (error != 0 && error != SHORT) { \
+        errno = error;                  \
+        return -1;                      \
+    }
+
+static size_t shortened(int error, size_t n)
+{
+    return error == SHORT && n > 1 ? n / 3 + 1 : n;
+}
+
+ssize_t read(int fd, void *p, size_t n)
+{
+    REAL(read);
+    FAIL("read");
+    return real(fd, p, shortened(error, n));
+}
+
+ssize_t recv(int fd, void *p, size_t n, int flags)
+{
+    REAL(recv);
+    FAIL("recv");
+    return real(fd, p, shortened(error, n), flags);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+    REAL(recvmsg);
+    FAIL("recvmsg");
+    return real(fd, message, flags);
+}
+
+/* libevent's signal handler writes one byte and cannot try again. */
+ssize_t write(int fd, const void *p, size_t n)
+{
+    REAL(write);
+    if (n == 1)
+        return real(fd, p, n);
+    FAIL("write");
+    return real(fd, p, shortened(error, n));
+}
+
+ssize_t send(int fd, const void *p, size_t n, int flags)
+{
+    REAL(send);
+    FAIL("send");
+    return real(fd, p, shortened(error, n), flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    REAL(sendmsg);
+    FAIL("sendmsg");
+    struct msghdr first = *message;
+    if (error == SHORT && first.msg_iovlen > 1)
+        first.msg_iovlen = 1;
+    return real(fd, &first, flags);
+}
+
+int epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
+{
+    REAL(epoll_wait);
+    FAIL("epoll_wait");
+    return real(fd, events, n, timeout);
+}
+
+int poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+    REAL(poll);
+    FAIL("poll");
+    return real(fds, n, timeout);
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *n, int flags)
+{
+    REAL(accept4);
+    FAIL("accept4");
+    int accepted = real(fd, address, n, flags);
+    if (accepted >= 0)
+        is_armed = true;
+    return accepted;
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t n)
+{
+    REAL(setsockopt);
+    FAIL("setsockopt");
+    return real(fd, level, name, value, n);
+}
+
+int getpeername(int fd, struct sockaddr *address, socklen_t *n)
+{
+    REAL(getpeername);
+    FAIL("getpeername");
+    return real(fd, address, n);
+}
+
+int getsockname(int fd, struct sockaddr *address, socklen_t *n)
+{
+    REAL(getsockname);
+    FAIL("getsockname");
+    return real(fd, address, n);
+}
+
+int fcntl64(int fd, int command, ...)
+{
+    REAL(fcntl64);
+    va_list list;
+    va_start(list, command);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    FAIL("fcntl");
+    return real(fd, command, argument);
+}
+
+int fcntl(int fd, int command, ...)
+{
+    REAL(fcntl);
+    va_list list;
+    va_start(list, command);
+    void *argument = va_arg(list, void *);
+    va_end(list);
+    FAIL("fcntl");
+    return real(fd, command, argument);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                   void *arg)
+{
+    REAL(pthread_create);
+    int error = fault("pthread_create");
+    return error != 0 ? error : real(thread, attributes, run, arg);
+}
+
+/* The C library's own names: looking for them must not allocate. */
+extern void *__libc_malloc(size_t n);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t n);
+
+static bool has_memory(void)
+{
+    if (n_rules == 0 || fault("malloc") == 0)
+        return true;
+    errno = ENOMEM;
+    return false;
+}
+
+void *malloc(size_t n)
+{
+    return has_memory() ? __libc_malloc(n) : NULL;
+}
+
+void *calloc(size_t n, size_t size)
+{
+    return has_memory() ? __libc_calloc(n, size) : NULL;
+}
+
+void *realloc(void *p, size_t n)
+{
+    return has_memory() ? __libc_realloc(p, n) : NULL;
+}

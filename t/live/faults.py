@@ -1,0 +1,335 @@
+#!/usr/bin/python3
+"""Faults: calls that fail, memory and threads that run out, a server that is replaced."""
+
+import os
+import random
+import re
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+from harness import (BUILDDIR, KEEPD, MIB, Conn, Server, Skip, case, folder, in_threads, packet,
+                     run, show, store_packet, user_args, wait_for)
+from tls_link import TlsServer
+
+LIBRARY = os.path.join(BUILDDIR, "t", "live", "fault.so")
+LOST = (EOFError, ConnectionError, OSError)
+
+
+def faulty(rules):
+    if os.environ.get("KEEPD_SANITIZED"):
+        raise Skip("the sanitizer's own calls would fail")
+    return {"LD_PRELOAD": LIBRARY, "KEEPD_FAULTS": rules}
+
+
+def injected(server):
+    """How many calls failed, by name; the server has ended."""
+    found = re.search(r"^faults:(.*)$", server.log(), re.M)
+    assert found, server.log()
+    show("failed calls:" + found[1])
+    return {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", found[1])}
+
+
+def exchange(c, rng, name):
+    """A few requests of all dialects but binary; every answer is known."""
+    value = rng.randbytes(rng.choice((1, 100, 5000, 60000)))
+    key = b"%s-%d" % (name, rng.randrange(20))
+    assert c.set(key, value) == b"STORED"
+    assert c.get(key) == value
+    c.send(b"mg %s v\r\nmn\r\nset %s-n 0 0 1\r\n5\r\nincr %s-n 2\r\n" % (key, name, name))
+    assert c.line() == b"VA %d" % len(value)
+    assert c.read(len(value) + 2) == value + b"\r\n"
+    assert [c.line() for _ in range(3)] == [b"MN", b"STORED", b"7"]
+
+
+def exchange_binary(c, rng, name):
+    value = rng.randbytes(rng.choice((1, 100, 5000, 60000)))
+    c.send(store_packet(1, name, value) + packet(0, name) + packet(0x0a, opaque=9))
+    assert c.reply().status == 0
+    assert c.reply().value == value
+    assert c.reply().opaque == 9
+
+
+def traffic(connect, n_rounds=60, may_lose=False, may_fail=False, n_kept=1000):
+    """Four clients, new connections after n_kept rounds; returns how many were lost."""
+    def work(i):
+        rng, lost, done, c = random.Random(i), 0, 0, None
+        name = b"client%d" % i
+        deadline = time.monotonic() + 60
+        while done < n_rounds:
+            assert time.monotonic() < deadline, "%d rounds only, %d lost" % (done, lost)
+            try:
+                c = connect() if c is None or done % n_kept == 0 else c
+                (exchange_binary if i % 2 else exchange)(c, rng, name)
+                done += 1
+            except LOST:
+                if not may_lose:
+                    raise
+                lost += 1
+                c = None
+            except AssertionError:
+                if not may_fail:
+                    raise
+                done += 1
+                c = None
+        return lost
+    return sum(in_threads(4, work))
+
+
+def under(rules, *args, n_min=20, **options):
+    with Server("-m", 64, "-t", 2, *args, env=faulty(rules)) as server:
+        lost = traffic(server.connect, **options)
+        assert server.is_running()
+    counts = injected(server)
+    assert sum(counts.values()) >= n_min, counts
+    return lost
+
+
+@case
+def eintr_on_io():
+    under("recv:5:EINTR,send:5:EINTR,sendmsg:5:EINTR,read:5:EINTR,write:5:EINTR")
+
+
+@case
+def eintr_on_waiting():
+    under("epoll_wait:2:EINTR,poll:2:EINTR")
+
+
+@case
+def eagain_on_io():
+    under("recv:4:EAGAIN,send:4:EAGAIN,sendmsg:4:EAGAIN")
+
+
+@case
+def eagain_on_read_write():
+    under("read:5:EAGAIN,recv:5:EAGAIN,recvmsg:5:EAGAIN", n_min=10)
+
+
+@case
+def short_reads_and_writes():
+    under("recv:2:SHORT,send:2:SHORT,sendmsg:2:SHORT,read:2:SHORT")
+
+
+@case
+def eagain_tls():
+    with TlsServer("-m", 64, "-t", 2,
+                   env=faulty("recv:5:EAGAIN,read:5:EAGAIN,send:4:EAGAIN,sendmsg:4:EAGAIN")) as server:
+        traffic(server.tls, n_rounds=30)
+    assert sum(injected(server).values()) >= 20
+
+
+def accept_fails(name):
+    with Server("-m", 64, "-t", 2, env=faulty("!accept4:3:%s" % name)) as server:
+        for _ in range(40):
+            with server.connect() as c:
+                assert c.ask(b"mn") == b"MN"
+        before = server.cpu_s()
+        time.sleep(0.3)
+        assert server.cpu_s() - before < 0.25, "%s: it spins" % name
+    assert injected(server)["accept4"] >= 10
+
+
+@case
+def accept_errors():
+    for name in ("EMFILE", "ENFILE", "ECONNABORTED", "ENOBUFS", "ENOMEM", "EINTR", "EPERM"):
+        accept_fails(name)
+
+
+@case
+def socket_option_errors():
+    def connect_and_ask(server):
+        for _ in range(60):
+            try:
+                with server.connect() as c:
+                    c.ask(b"mn")
+                    c.stats(b"conns")
+            except LOST:
+                pass
+    rules = "setsockopt:3:EINVAL,getpeername:3:EINVAL,getsockname:3:EINVAL,fcntl:3:EINVAL"
+    with Server("-m", 64, "-t", 2, env=faulty(rules)) as server:
+        connect_and_ask(server)
+        traffic(server.connect, n_rounds=20, may_lose=True)
+        assert server.is_running()
+    injected(server)
+
+
+@case
+def write_errors_end_one_connection():
+    for name in ("EPIPE", "ECONNRESET", "ETIMEDOUT", "EIO"):
+        with Server("-m", 64, "-t", 2,
+                    env=faulty("send:50:%s,sendmsg:50:%s" % (name, name))) as server:
+            before = server.n_descriptors()
+            lost = traffic(server.connect, n_rounds=60, may_lose=True)
+            assert 0 < lost < 60, lost
+            wait_for(lambda: server.n_descriptors() <= before + 8, "descriptors to come back")
+        assert sum(injected(server).values()) >= lost
+
+
+@case
+def allocations_fail_now_and_then():
+    with Server("-m", 64, "-t", 2, env=faulty("malloc:9:ENOMEM")) as server:
+        traffic(server.connect, n_rounds=60, may_lose=True, may_fail=True, n_kept=2)
+        assert server.is_running()
+    assert injected(server)["malloc"] >= 5
+
+
+@case
+def allocations_fail_under_tls():
+    with TlsServer("-m", 64, "-t", 2, env=faulty("malloc:700:ENOMEM")) as server:
+        traffic(server.tls, n_rounds=20, may_lose=True, may_fail=True)
+        assert server.is_running()
+    assert injected(server)["malloc"] >= 5
+
+
+def address_space(pid):
+    with open("/proc/%d/statm" % pid) as f:
+        return int(f.read().split()[0]) * resource.getpagesize()
+
+
+@case
+def no_memory_later():
+    with Server("-m", 128, "-t", 2) as server:
+        traffic(server.connect, n_rounds=10)
+        unlimited = resource.prlimit(server.pid, resource.RLIMIT_AS)
+        frozen = address_space(server.pid)
+        resource.prlimit(server.pid, resource.RLIMIT_AS, (frozen, unlimited[1]))
+        held = []
+        for i in range(300):
+            try:
+                c = server.connect()
+                c.send(b"set held%d 0 0 900000\r\n" % i + b"x" * 100000)
+                held.append(c)
+            except LOST:
+                pass
+        traffic(server.connect, n_rounds=40, may_lose=True, may_fail=True)
+        for c in held:
+            c.close()
+        assert server.is_running()
+        resource.prlimit(server.pid, resource.RLIMIT_AS, unlimited)
+        traffic(server.connect, n_rounds=20)
+
+
+@case
+def no_memory_at_start():
+    for mib in (20, 30, 40, 60, 80, 100, 120, 150, 200, 300, 600):
+        def limit(n=mib * MIB):
+            resource.setrlimit(resource.RLIMIT_AS, (n, n))
+        server = Server("-m", 64, "-t", 4, limits=limit, wait=False, expect_exit=None)
+        wait_for(lambda s=server: not s.is_running() or s.ports(), "an end or a start")
+        if server.is_running():
+            server.check_alive() if server.port else None
+            server.signal(signal.SIGTERM)
+            assert server.wait_end() == 0
+            continue
+        status = server.wait_end()
+        assert status > 0, "%d MiB: ended by signal %d\n%s" % (mib, -status, server.log())
+        assert server.log().strip(), "%d MiB: no message" % mib
+
+
+@case
+def thread_creation_fails():
+    for n in range(1, 10):
+        server = Server("-m", 64, "-t", 4, "-v", wait=False, expect_exit=None,
+                        env=faulty("!pthread_create:=%d:EAGAIN" % n))
+        wait_for(lambda s=server: not s.is_running() or s.ports(), "an end or a start")
+        try:
+            status = server.wait_end(3)
+        except subprocess.TimeoutExpired:
+            # It serves: then that thread was not needed for serving.
+            server.port = server.ports()[0][1]
+            server.check_alive()
+            server.signal(signal.SIGTERM)
+            assert server.wait_end() == 0
+            continue
+        assert status > 0, "thread %d: status %d\n%s" % (n, status, server.log())
+
+
+@case
+def log_pipe_closed():
+    reader, writer = os.pipe()
+    with Server("-vv", stderr=writer) as server:
+        os.close(writer)
+        os.close(reader)
+        traffic(server.connect, n_rounds=10)
+
+
+@case
+def clients_killed_in_every_state():
+    with Server("-m", 64, "-t", 2) as server:
+        before = server.n_descriptors()
+        big = b"x" * 500000
+        with server.connect() as c:
+            assert c.set(b"big", big) == b"STORED"
+        starts = (b"", b"get", b"get big\r\n" * 50, b"set a 0 0 500000\r\n" + big[:1000],
+                  b"set a 0 0 9000000\r\n" + big, b"lru_crawler metadump all\r\n",
+                  b"watch fetchers\n", packet(0, b"big") * 20,
+                  struct.pack(">BB", 0x80, 1), store_packet(1, b"a", b"", n_body=400000) + big[:9],
+                  b"get big\r\n" * 5 + b"quit\r\n")
+        for start in starts * 5:
+            c = server.connect(receive_buffer=4096)
+            c.try_send(start)
+            c.reset()
+        wait_for(lambda: server.n_descriptors() <= before, "descriptors to come back")
+        with server.connect() as c:
+            assert c.get(b"a") is None
+        server.check_alive()
+
+
+@case
+def rolling_restart():
+    """A new instance takes over the inherited socket while the old one drains."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(1024)
+    port = listening.getsockname()[1]
+
+    def start():
+        path = folder()
+
+        def hand_over():
+            os.dup2(listening.fileno(), 3)
+            os.set_inheritable(3, True)
+        # The process must know its own id in LISTEN_PID: a shell tells it.
+        return subprocess.Popen(
+            ["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', KEEPD] + user_args() +
+            ["-m", "64", "-t", "2"], cwd=path, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(3,),
+            preexec_fn=hand_over)
+    servers = [start()]
+    over = threading.Event()
+    failures = []
+
+    def work(i):
+        while not over.is_set():
+            try:
+                with Conn(("127.0.0.1", port)) as c:
+                    answer = c.set(b"r%d" % i, b"v")
+                    if answer != b"STORED":
+                        failures.append(answer)
+            except LOST as e:
+                failures.append(e)
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(4)]
+    try:
+        for t in threads:
+            t.start()
+        for _ in range(3):
+            servers.append(start())
+            time.sleep(0.7)
+            servers[0].send_signal(signal.SIGUSR1)
+            assert servers.pop(0).wait(15) == 0
+        over.set()
+        for t in threads:
+            t.join()
+    finally:
+        over.set()
+        for s in servers:
+            s.kill()
+            s.wait()
+    assert not failures, failures[:5]
+
+
+run()
