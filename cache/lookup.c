@@ -11,48 +11,48 @@
 #define SPLITS_AT_ONCE 16u
 #define TARGET_STEP    4096 /* bytes the index grows by before the pool is told */
 
-static bool is_key_of(const struct cache *cache, const struct cache_tenant *tenant,
+/* Readers pass through here once or twice for each get, so it is laid out in them. */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE bool is_key_of(const struct cache *cache, const struct cache_tenant *tenant,
                       struct slice key, uint32_t location, struct found *found_out)
 {
     struct item *item = location_item(cache, location);
-    if (item->n_key != key.n || memcmp(item->bytes, key.p, key.n) != 0)
+    if (UNLIKELY(item->n_key != key.n || memcmp(item->bytes, key.p, key.n) != 0))
         return false;
     uint32_t segment = location_segment(cache, location);
     uint64_t owner = segment_owner(cache, segment);
-    if (word_tenant(owner) != tenant->id)
+    if (UNLIKELY(word_tenant(owner) != tenant->id))
         return false;
     *found_out = (struct found){item, location, segment, owner};
     return true;
 }
 
-static bool find_in(const struct cache *cache, const struct cache_tenant *tenant,
-                    const struct cache_key *key, const struct bucket *bucket, unsigned *slot_out,
-                    struct found *found_out)
+/* The slot of the key's entry; BUCKET_SLOTS when the bucket has none. */
+INLINE unsigned find_in(const struct cache *cache, const struct cache_tenant *tenant,
+                        const struct cache_key *key, const struct bucket *bucket,
+                        struct found *found_out)
 {
     unsigned match = bucket_match(bucket, hash_tag(key->hash));
-    while (match != 0) {
+    for (; match != 0; match &= match - 1) {
         unsigned slot = (unsigned)__builtin_ctz(match);
-        match &= match - 1;
-        if (is_key_of(cache, tenant, key->bytes, bucket_location(bucket, slot), found_out)) {
-            *slot_out = slot;
-            return true;
-        }
+        if (is_key_of(cache, tenant, key->bytes, bucket_location(bucket, slot), found_out))
+            return slot;
     }
-    return false;
+    return BUCKET_SLOTS;
 }
 
 bool lookup_find(const struct cache *cache, const struct cache_tenant *tenant,
                  const struct cache_key *key, struct found *found_out)
 {
     const struct index *index = &cache->index;
-    unsigned slot;
     uint64_t state = index_state(index), before;
     do {
         before = state;
-        if (find_in(cache, tenant, key, index_bucket(index, state, key->hash, 0), &slot,
-                    found_out) ||
-            find_in(cache, tenant, key, index_bucket(index, state, key->hash, 1), &slot, found_out))
-            return true;
+        for (unsigned i = 0; i < 2; i++)
+            if (find_in(cache, tenant, key, index_bucket(index, state, key->hash, i), found_out) <
+                BUCKET_SLOTS)
+                return true;
         state = index_state(index);
     } while (state != before);
     found_out->item = NULL;
@@ -92,7 +92,8 @@ void place_open(struct cache *cache, const struct cache_tenant *tenant, const st
     place_out->found.item = NULL;
     for (unsigned i = 0; i < 2 && place_out->locked[i] != NULL; i++) {
         place_out->bucket = place_out->locked[i];
-        if (find_in(cache, tenant, key, place_out->bucket, &place_out->slot, &place_out->found))
+        place_out->slot = find_in(cache, tenant, key, place_out->bucket, &place_out->found);
+        if (place_out->slot < BUCKET_SLOTS)
             return;
     }
 }

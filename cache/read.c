@@ -40,18 +40,31 @@ void cache_prefetch_item(const struct cache *cache, uint64_t hash)
     }
 }
 
+/* Where the words and the value lie, and how long it is, by the item's layout. */
+static inline void describe_layout(const struct item *item, struct cache_item *item_out)
+{
+    size_t at = ITEM_HEADER + item->n_key;
+    item_out->client_flags = 0;
+    item_out->n_value = item->n_value;
+    if (UNLIKELY(item->layout != 0)) {
+        at = item_value_at(item);
+        item_out->client_flags = item_client_flags(item);
+        item_out->n_value = item_n_value(item);
+    }
+    item_out->size = (uint32_t)at + item_out->n_value;
+    item_out->value = (const uint8_t *)item + at;
+}
+
 /* What does not depend on locks. */
-static void describe(const struct cache *cache, const struct found *found,
-                     struct cache_item *item_out)
+static inline void describe(const struct cache *cache, const struct found *found,
+                            struct cache_item *item_out)
 {
     const struct item *item = found->item;
     unsigned state = item_load_state(item);
-    item_out->client_flags = item_client_flags(item);
+    describe_layout(item, item_out);
     item_out->exptime = item_out->exptime_before = item_load_exptime(item);
     item_out->last_access = atomic_load_explicit(&item->last_access, memory_order_relaxed);
-    item_out->n_value = item_n_value(item);
-    item_out->size = (uint32_t)item_n_bytes(item);
-    item_out->item_class = (uint8_t)(size_group(item_size(cache, item)) + 1);
+    item_out->item_class = (uint8_t)(size_group(round_to_unit(cache, item_out->size)) + 1);
     item_out->was_fetched =
         (atomic_load_explicit(&item->hits, memory_order_relaxed) & ITEM_FETCHED) != 0;
     item_out->is_stale = (state & ITEM_STALE) != 0;
@@ -60,10 +73,8 @@ static void describe(const struct cache *cache, const struct found *found,
     item_out->key_is_base64 = (item->layout & ITEM_IS_BASE64) != 0;
     item_out->handle = found->location;
     item_out->cas = 0;
-    item_out->value = NULL;
-    size_t at = item_value_at(item);
-    if (at + item_out->n_value <= cache->segment_size)
-        item_out->value = (const uint8_t *)item + at;
+    if (UNLIKELY(item_out->size > cache->segment_size))
+        item_out->value = NULL;
 }
 
 /* A counter's value and cas: its bucket is locked. */
@@ -100,9 +111,9 @@ static enum cache_result get_locked(struct cache_thread *thread, struct cache_te
     return result;
 }
 
-static enum cache_result get(struct cache_thread *thread, struct cache_tenant *tenant,
-                             const struct cache_key *key, uint32_t now, bool is_silent,
-                             struct cache_item *item_out)
+static inline enum cache_result get(struct cache_thread *thread, struct cache_tenant *tenant,
+                                    const struct cache_key *key, uint32_t now, bool is_silent,
+                                    struct cache_item *item_out)
 {
     struct cache *cache = thread->cache;
     struct found found;
