@@ -2,6 +2,7 @@
 SASL mechanisms written out, so that each message can be right, wrong or out of order."""
 
 import base64
+import functools
 import hashlib
 import hmac
 import itertools
@@ -78,6 +79,11 @@ def plain(user, password, authzid=""):
                       for part in (authzid, user, password))
 
 
+@functools.lru_cache(1000)
+def derived(digest, password, salt, iterations):
+    return hashlib.pbkdf2_hmac(digest, password, base64.b64decode(salt), iterations)
+
+
 class Scram:
     """The client's side of SCRAM (RFC 5802), without channel binding."""
 
@@ -102,8 +108,7 @@ class Scram:
         fields = dict(part.split("=", 1) for part in text.split(","))
         assert fields["r"].startswith(self.nonce)
         self.salt = fields["s"]
-        salted = hashlib.pbkdf2_hmac(self.digest, self.password, base64.b64decode(fields["s"]),
-                                     int(fields["i"]))
+        salted = derived(self.digest, self.password, fields["s"], int(fields["i"]))
         client_key = self._hmac(salted, b"Client Key")
         without_proof = "c=biws,r=" + fields["r"]
         message = ",".join((self.bare, text, without_proof)).encode()

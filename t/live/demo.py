@@ -5,14 +5,15 @@ import os
 import signal
 import subprocess
 
-from harness import KEEPD, SRCDIR, TIMEOUT_S, case, run, _die_with_parent
+from harness import KEEPD, SRCDIR, TIMEOUT_S, Conn, case, run, _die_with_parent
 
 
-def demo(*args):
+def demo(*args, **environ):
+    environ["KEEPD_DEMO_PORT"] = "0"
     return subprocess.Popen([os.path.join(SRCDIR, "t", "demo")] + list(args),
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                            env=dict(os.environ, KEEPD=KEEPD), preexec_fn=_die_with_parent)
+                            env=dict(os.environ, KEEPD=KEEPD, **environ), preexec_fn=_die_with_parent)
 
 
 def read_commands(process, n):
@@ -26,11 +27,9 @@ def read_commands(process, n):
     return commands
 
 
-@case
-def shown_commands_work_and_ctrl_c_ends_it():
-    process = demo("-p", "-1")
+def shown_commands_work(process, n):
     try:
-        for command in read_commands(process, 5):
+        for command in read_commands(process, n):
             done = subprocess.run(["bash", "-c", command], capture_output=True, text=True,
                                   timeout=TIMEOUT_S)
             assert done.returncode == 0, (command, done.stdout, done.stderr)
@@ -40,6 +39,29 @@ def shown_commands_work_and_ctrl_c_ends_it():
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+@case
+def shown_commands_work_and_ctrl_c_ends_it():
+    shown_commands_work(demo(), 6)
+
+
+@case
+def without_login_too():
+    shown_commands_work(demo(KEEPD_DEMO_OPEN="1"), 2)
+
+
+@case
+def login_is_needed():
+    process = demo()
+    try:
+        command = read_commands(process, 1)[0]
+        port = command.split("/127.0.0.1/")[1].split(";")[0]
+        with Conn(("127.0.0.1", int(port))) as conn:
+            assert conn.ask(b"get greeting") == b"CLIENT_ERROR unauthenticated"
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(TIMEOUT_S)
 
 
 @case
