@@ -1,6 +1,7 @@
 #include "auth/ask.h"
 #include "auth/edit.h"
 #include "auth/instant.h"
+#include "auth/watch_server.h"
 #include "base/number.h"
 #include "base/random.h"
 
@@ -41,6 +42,13 @@ enum {
     OPT_PID = 1 << 22,
     OPT_TENANTS = 1 << 23,
     OPT_HELP = 1 << 24,
+    OPT_SOCKET = 1 << 25,
+    OPT_ADDRESS = 1 << 26,
+    OPT_TLS = 1 << 27,
+    OPT_CA = 1 << 28,
+    OPT_ONCE = 1 << 29,
+    OPTS_REMOTE =
+        OPT_SOCKET | OPT_ADDRESS | OPT_TLS | OPT_CA | OPT_USER | OPT_PASSWORD_STDIN,
 };
 
 static const struct option long_options[] = {
@@ -69,15 +77,22 @@ static const struct option long_options[] = {
     {"pid", required_argument, NULL, OPT_PID},
     {"tenants", required_argument, NULL, OPT_TENANTS},
     {"help", no_argument, NULL, OPT_HELP},
+    {"socket", required_argument, NULL, OPT_SOCKET},
+    {"address", required_argument, NULL, OPT_ADDRESS},
+    {"tls", no_argument, NULL, OPT_TLS},
+    {"ca", required_argument, NULL, OPT_CA},
+    {"once", no_argument, NULL, OPT_ONCE},
     {NULL, 0, NULL, 0},
 };
 
-#define N_OPTIONS 25
+#define N_OPTIONS 30
 
 struct call {
     struct edit edit;
     const char *path;
     const char *name;
+    int n_words; /* behind the command */
+    char **words;
     unsigned given; /* OPT_ bits */
     const char *values[N_OPTIONS];
 };
@@ -99,6 +114,13 @@ static const char usage_text[] =
     "  identity del NAME\n"
     "  check\n"
     "  reload --pid PID-OR-FILE      asks a running keepd to read its files again\n"
+    "\n"
+    "  SERVER stats [NAME...]        one of the server's statistics\n"
+    "  SERVER top [--once]           what goes on, once a second; q ends\n"
+    "  SERVER reload                 as above, and says what is wrong with the files\n"
+    "  SERVER check-auth             can this user log in; what the server offers\n"
+    "  SERVER is --socket PATH, or --address HOST:PORT [--tls [--ca FILE]]; in front of or behind\n"
+    "  the command, with [--user NAME --password-stdin]\n"
     "\n"
     "TIME is 2026-11-30 or 2026-11-30T12:00:00Z. Without --password-stdin the password is asked\n"
     "for on the terminal. See keepctl(1).\n";
@@ -466,13 +488,104 @@ static int check(struct call *call)
     return EXIT_SUCCESS;
 }
 
+/* ---- commands that ask a running server ---- */
+
+static bool log_in(struct call *call, struct remote *remote)
+{
+    char error[REMOTE_LINE_MAX + 64];
+    const char *user = value_of(call, OPT_USER), *reason;
+    if (user == NULL)
+        return true;
+    if ((call->given & OPT_PASSWORD_STDIN) == 0) {
+        complain("--user needs --password-stdin");
+        return false;
+    }
+    struct secret *password = ask_password(true, &reason);
+    if (password == NULL) {
+        complain("%s", reason);
+        return false;
+    }
+    bool is_in = remote_login(remote, user, password, error, sizeof error);
+    secret_destroy(&password);
+    if (!is_in)
+        complain("%s", error);
+    return is_in;
+}
+
+static struct remote *open_server(struct call *call)
+{
+    char error[1024];
+    struct remote_config config = {
+        .socket = value_of(call, OPT_SOCKET),
+        .address = value_of(call, OPT_ADDRESS),
+        .is_tls = (call->given & OPT_TLS) != 0,
+        .ca_file = value_of(call, OPT_CA),
+    };
+    if ((config.socket == NULL) == (config.address == NULL)) {
+        complain("give --socket PATH or --address HOST:PORT");
+        return NULL;
+    }
+    struct remote *remote = remote_open(&config, error, sizeof error);
+    if (remote == NULL)
+        complain("%s", error);
+    else if (!log_in(call, remote))
+        remote_close(&remote);
+    return remote;
+}
+
+static int stats(struct call *call)
+{
+    struct remote *remote = open_server(call);
+    if (remote == NULL)
+        return EXIT_FAILURE;
+    int code = watch_stats(remote, call->n_words, call->words);
+    remote_close(&remote);
+    return code;
+}
+
+static int top(struct call *call)
+{
+    struct remote *remote = open_server(call);
+    if (remote == NULL)
+        return EXIT_FAILURE;
+    int code = watch_top(remote, (call->given & OPT_ONCE) != 0);
+    remote_close(&remote);
+    return code;
+}
+
+static int check_auth(struct call *call)
+{
+    static char what[] = "auth";
+    char *words[] = {what};
+    struct remote *remote = open_server(call);
+    if (remote == NULL)
+        return EXIT_FAILURE;
+    if (value_of(call, OPT_USER) != NULL)
+        printf("logged in as %s\n", value_of(call, OPT_USER));
+    int code = watch_stats(remote, 1, words);
+    remote_close(&remote);
+    return code;
+}
+
+static int reload_by_server(struct call *call)
+{
+    struct remote *remote = open_server(call);
+    if (remote == NULL)
+        return EXIT_FAILURE;
+    int code = watch_reload(remote);
+    remote_close(&remote);
+    return code;
+}
+
 static int reload(struct call *call)
 {
+    if ((call->given & (OPT_SOCKET | OPT_ADDRESS)) != 0)
+        return reload_by_server(call);
     const char *where = value_of(call, OPT_PID);
     uint64_t pid;
     char line[32] = "";
     if (where == NULL)
-        return complain("reload needs --pid PID or --pid FILE");
+        return complain("reload needs --pid PID, --pid FILE, --socket or --address");
     if (!number_parse_u64(slice_str(where), INT32_MAX, &pid)) {
         FILE *f = fopen(where, "r");
         if (f == NULL)
@@ -521,7 +634,10 @@ static const struct command {
      identity_add},
     {"identity", "del", true, CHANGES_FILE, 0, identity_del},
     {"check", NULL, false, NEEDS_FILE, 0, check},
-    {"reload", NULL, false, NEEDS_NOTHING, OPT_PID, reload},
+    {"reload", NULL, false, NEEDS_NOTHING, OPT_PID | OPTS_REMOTE, reload},
+    {"stats", NULL, false, NEEDS_NOTHING, OPTS_REMOTE, stats},
+    {"top", NULL, false, NEEDS_NOTHING, OPTS_REMOTE | OPT_ONCE, top},
+    {"check-auth", NULL, false, NEEDS_NOTHING, OPTS_REMOTE, check_auth},
 };
 
 /* ---- the command line ---- */
@@ -589,7 +705,9 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argc - optind, argv + optind, &n_used);
     if (command == NULL)
         return usage_error("no such command");
-    if (argc - optind != n_used + (command->takes_name ? 1 : 0))
+    call.n_words = argc - optind - n_used;
+    call.words = argv + optind + n_used;
+    if (command->run != stats && call.n_words != (command->takes_name ? 1 : 0))
         return usage_error(command->takes_name ? "give one name" : "too many words");
     if ((call.given & ~command->options) != 0)
         return usage_error("an option does not belong to this command");

@@ -23,7 +23,7 @@ command_function command_get, command_store, command_delete, command_arith, comm
 /* the server itself: command_admin.c */
 command_function command_flush, command_noop, command_version, command_quit, command_verbosity,
     command_shutdown, command_memlimit, command_slabs, command_lru, command_crawler, command_watch,
-    command_extstore, command_refresh_certs;
+    command_extstore, command_refresh_certs, command_reload;
 /* statistics: command_stats.c */
 command_function command_stats;
 /* login: command_login.c */

@@ -31,6 +31,7 @@ static command_function *const commands[N_VERBS] = {
     [VERB_WATCH] = command_watch,
     [VERB_EXTSTORE] = command_extstore,
     [VERB_REFRESH_CERTS] = command_refresh_certs,
+    [VERB_RELOAD] = command_reload,
     [VERB_SASL_LIST] = command_login,
     [VERB_SASL_START] = command_login,
     [VERB_SASL_STEP] = command_login,

@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define JOB_THREADS_MIN 2 /* for handshakes */
+#define JOB_THREADS_MIN 2 /* for handshakes and for reading files again */
 #define TEND_S      60
 
 /* The master: its loop accepts, ticks and takes signals. */
@@ -131,8 +131,9 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
     struct master *m = arg;
     (void)what;
     if (signal == SIGHUP) {
+        char reason[REFRESH_REASON_MAX];
         service_notify_reloading();
-        refresh_all(&m->server);
+        (void)refresh_all(&m->server, reason, sizeof reason);
         service_notify_ready();
         return;
     }
@@ -250,7 +251,7 @@ static int start_threads(struct master *m)
     if (!cache_start(server->cache))
         return fail(EXIT_BAD_VALUE, "Can't create thread: the reaper");
     m->is_cache_started = true;
-    if (server->tls != NULL) {
+    if (server->tls != NULL || server->auth != NULL) {
         unsigned n = server->n_workers / 2;
         server->jobs = jobs_create(n > JOB_THREADS_MIN ? n : JOB_THREADS_MIN);
         if (server->jobs == NULL)
@@ -537,6 +538,7 @@ int main(int argc, char **argv)
     code = options_parse(argc, argv, geteuid() == 0, &m->settings, stdout, stderr);
     if (code == OPTIONS_SERVE) {
         m->server.settings = &m->settings;
+        pthread_mutex_init(&m->server.refresh_lock, NULL);
         m->server.n_workers = (unsigned)m->settings.n_threads;
         m->server.stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         atomic_store(&m->server.verbosity, (int)m->settings.verbosity);

@@ -8,6 +8,7 @@
 #include "server/tenants.h"
 #include "tls/tls.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -38,50 +39,64 @@ void refresh_tend(struct server *server)
 }
 
 /* Users and tenants; a bad file changes nothing. */
-static void refresh_auth(struct server *server)
+static bool refresh_auth(struct server *server, char *reason, size_t n_reason)
 {
     struct auth_error error;
     struct timespec mono;
     clock_gettime(CLOCK_MONOTONIC, &mono);
     struct auth_now now = {.wall_s = server_now(server),
-                           .mono_ms = (uint64_t)mono.tv_sec * 1000 +
-                                      (uint64_t)mono.tv_nsec / 1000000};
+                           .mono_ms =
+                               (uint64_t)mono.tv_sec * 1000 + (uint64_t)mono.tv_nsec / 1000000};
     if (auth_reload(server->auth, now, &error) != AUTH_OK) {
-        log_event(server->log, LOG_LEVEL_ERROR, "users_not_reloaded",
-                  LOG_STR("reason", error.text), LOG_END);
-        return;
+        log_event(server->log, LOG_LEVEL_ERROR, "users_not_reloaded", LOG_STR("reason", error.text),
+                  LOG_END);
+        snprintf(reason, n_reason, "%s", error.text);
+        return false;
     }
-    if (!tenants_sync(server->tenants, server->auth))
+    bool is_whole = tenants_sync(server->tenants, server->auth);
+    if (!is_whole) {
+        snprintf(reason, n_reason, "out of memory for the tenants");
         log_event(server->log, LOG_LEVEL_ERROR, "tenants_not_made",
                   LOG_STR("reason", "out of memory"), LOG_END);
+    }
     if (server->tls != NULL)
         tls_set_policy(server->tls, auth_generation(server->auth));
+    return is_whole;
 }
 
-void refresh_all(struct server *server)
+bool refresh_all(struct server *server, char *reason, size_t n_reason)
 {
     struct tls_report report;
+    bool is_good = true;
     log_reopen(server->log);
-    if (server->tls != NULL)
-        (void)refresh_tls(server, &report);
-    if (server->auth != NULL)
-        refresh_auth(server);
+    pthread_mutex_lock(&server->refresh_lock);
+    if (server->tls != NULL && !refresh_tls(server, &report)) {
+        snprintf(reason, n_reason, "%s", report.text);
+        is_good = false;
+    }
+    if (server->auth != NULL && !refresh_auth(server, reason, n_reason))
+        is_good = false;
+    pthread_mutex_unlock(&server->refresh_lock);
+    return is_good;
 }
 
-/* ---- refresh_certs: files are read on a job thread, the answer waits for it ---- */
+/* ---- refresh_certs, reload: files are read on a job thread, the answer waits for it ---- */
 
 struct refresh {
     struct job job;
     struct message message;
     struct conn *conn;
     bool is_quiet;
+    bool is_all; /* reload */
     bool is_new;
     struct tls_report report;
+    char reason[REFRESH_REASON_MAX];
 };
 
 static void refresh_done(struct worker *worker, struct message *message)
 {
-    struct refresh *refresh = (struct refresh *)((char *)message - offsetof(struct refresh, message));
+    struct refresh *refresh =
+        (struct refresh *)((char *)message - offsetof(struct refresh, message));
     (void)worker;
     conn_job_done(refresh->conn);
 }
@@ -90,28 +105,50 @@ static void refresh_run(struct job *job)
 {
     struct refresh *refresh = (struct refresh *)job;
     struct worker *worker = refresh->conn->worker;
-    refresh->is_new = refresh_tls(worker->server, &refresh->report);
+    if (refresh->is_all) {
+        refresh->is_new = refresh_all(worker->server, refresh->reason, sizeof refresh->reason);
+    } else {
+        pthread_mutex_lock(&worker->server->refresh_lock);
+        refresh->is_new = refresh_tls(worker->server, &refresh->report);
+        pthread_mutex_unlock(&worker->server->refresh_lock);
+    }
     worker_post(worker, &refresh->message);
     worker_wake(worker);
+}
+
+/* One line of words: a reason is shown as it is but for what would end the line. */
+static bool answer_reload(struct conn *conn, const struct request *request, bool is_good,
+                          const char *reason)
+{
+    char line[REFRESH_REASON_MAX + 16];
+    if (is_good)
+        return answer_text(conn, request, SLICE("OK"));
+    snprintf(line, sizeof line, "SERVER_ERROR %s", reason);
+    for (char *p = line; *p != '\0'; p++) {
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
+    }
+    return answer_text(conn, request, slice_str(line));
 }
 
 static enum step refresh_answer(struct conn *conn)
 {
     struct refresh *refresh = conn->job_data;
     struct request request = {.verb = VERB_REFRESH_CERTS, .is_quiet = refresh->is_quiet};
+    bool is_answered;
     conn->is_job_done = false;
     conn->job_data = NULL;
-    bool is_answered = answer_text(conn, &request,
-                                   refresh->is_new ? SLICE("OK") : slice_str(refresh->report.text));
+    if (refresh->is_all)
+        is_answered = answer_reload(conn, &request, refresh->is_new, refresh->reason);
+    else
+        is_answered = answer_text(conn, &request,
+                                  refresh->is_new ? SLICE("OK") : slice_str(refresh->report.text));
     free(refresh);
     return is_answered ? step_answered(conn) : STEP_CLOSE;
 }
 
-enum execute_result command_refresh_certs(const struct command *c)
+static enum execute_result submit(const struct command *c, bool is_all)
 {
-    struct server *server = c->conn->worker->server;
-    if (server->tls == NULL)
-        return command_end(answer_text(c->conn, c->request, SLICE("Error TLS not enabled")));
     struct refresh *refresh = calloc(1, sizeof *refresh);
     if (refresh == NULL)
         return EXECUTE_CLOSE;
@@ -119,9 +156,28 @@ enum execute_result command_refresh_certs(const struct command *c)
     refresh->message.run = refresh_done;
     refresh->conn = c->conn;
     refresh->is_quiet = c->request->is_quiet;
+    refresh->is_all = is_all;
     c->conn->job_data = refresh;
     c->conn->has_job = true;
     conn_wait_for_job(c->conn, refresh_answer);
-    jobs_submit(server->jobs, &refresh->job);
+    jobs_submit(c->conn->worker->server->jobs, &refresh->job);
     return EXECUTE_MOVED;
+}
+
+enum execute_result command_refresh_certs(const struct command *c)
+{
+    if (c->conn->worker->server->tls == NULL)
+        return command_end(answer_text(c->conn, c->request, SLICE("Error TLS not enabled")));
+    return submit(c, false);
+}
+
+enum execute_result command_reload(const struct command *c)
+{
+    struct server *server = c->conn->worker->server;
+    char reason[REFRESH_REASON_MAX];
+    if (server->jobs != NULL)
+        return submit(c, true);
+    /* Neither users nor certificates: there is but the log to open again. */
+    return command_end(
+        answer_reload(c->conn, c->request, refresh_all(server, reason, sizeof reason), reason));
 }

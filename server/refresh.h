@@ -6,8 +6,11 @@
 
 #include "server/server.h"
 
-/* Everything that SIGHUP reads again; what fails is logged and stays as it was. Master. */
-void refresh_all(struct server *server);
+#define REFRESH_REASON_MAX 1024
+
+/* Everything that SIGHUP reads again; what fails is logged and stays as it was. False: reason says
+ * what, as FILE:LINE: REASON where it is a line's fault. Any thread that may wait. */
+bool refresh_all(struct server *server, char *reason, size_t n_reason);
 
 /* What certificates need as time passes: at the start, and about once a minute. Master. */
 void refresh_tend(struct server *server);

@@ -8,6 +8,7 @@
 #include "cache/cache.h"
 #include "server/settings.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 struct listener_set;
@@ -29,7 +30,7 @@ struct server {
     struct watch *watch;
     struct auth *auth; /* NULL when no login is configured */
     struct tls *tls;   /* NULL without -Z */
-    struct jobs *jobs; /* NULL without -Z */
+    struct jobs *jobs; /* NULL without TLS and logins */
     struct listener_set *listeners;
     struct metrics *metrics; /* NULL without --metrics */
     struct udp_set *udp; /* NULL without -U */
@@ -37,6 +38,7 @@ struct server {
     unsigned n_workers;
     unsigned n_handed_sockets; /* listening sockets that the service manager opened */
 
+    pthread_mutex_t refresh_lock; /* files are read again by one thread at a time */
     int stop_fd;                  /* eventfd of the main loop: see server_stop */
     uint32_t started;             /* Unix second of the start */
     _Atomic uint32_t now;         /* Unix seconds; the master's tick publishes it */

@@ -1,7 +1,7 @@
 /* tenants.h - all tenants of the server, as the tenants file has them.
  * Owns: every struct tenant; they live until the server ends, so that counters and connections may
  *       point to them.
- * Thread: tenants_sync the master; tenants_get and tenants_each any.
+ * Thread: tenants_sync one at a time, under the server's refresh_lock; tenants_get and tenants_each any.
  * Never: drops a tenant's cache while a connection may still use it: a tenant that left the file
  *        loses its items and its guarantee, and keeps its place. */
 #ifndef SERVER_TENANTS_H

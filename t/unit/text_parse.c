@@ -225,6 +225,7 @@ static const struct text_row admin_rows[] = {
     ROW("extstore item_size 1\r\n", "EXTSTORE args=item_size_1"),
     ROW("refresh_certs\r\n", "REFRESH_CERTS"),
     ROW("refresh_certs noreply\r\n", "REFRESH_CERTS quiet"),
+    ROW("reload\r\n", "RELOAD"),
     ROW("cache_memlimi 64\r\n", "ERROR"),
 };
 
