@@ -288,8 +288,8 @@ def client_certificates():
                 c.ask(b"delete refused")
                 assert is_refused(server, certificate="client-stranger")
                 assert c.get(b"refused") is None
-            assert "certificate verify failed" in server.log()
-            assert ("did not return a certificate" in server.log()) == (mode > 1)
+        assert "certificate verify failed" in server.log()
+        assert ("did not return a certificate" in server.log()) == (mode > 1)
 
 
 @case
