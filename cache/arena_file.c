@@ -94,15 +94,24 @@ void arena_file_close(struct arena_file *file)
     *file = (struct arena_file){.fd = -1};
 }
 
+/* Blocks are taken now: a full disk is an error at the start, not a SIGBUS later. Those that are
+ * there already are not asked for again, since a tmpfs would go through all of them. */
+static bool allocate(const struct arena_file *file, off_t size)
+{
+    struct stat status;
+    if (fstat(file->fd, &status) != 0)
+        return false;
+    off_t n = size - (off_t)ARENA_FILE_HEAD;
+    if (status.st_size == size && (off_t)status.st_blocks >= n / 512)
+        return true;
+    return ftruncate(file->fd, size) == 0 &&
+           (fallocate(file->fd, 0, (off_t)ARENA_FILE_HEAD, n) == 0 || errno == EOPNOTSUPP);
+}
+
 void *arena_file_map(struct arena_file *file, size_t n)
 {
-    off_t size = (off_t)(ARENA_FILE_HEAD + n);
-    /* Blocks are taken now: a full disk is an error at the start, not a SIGBUS later. */
-    bool has_room =
-        ftruncate(file->fd, size) == 0 &&
-        (fallocate(file->fd, 0, (off_t)ARENA_FILE_HEAD, (off_t)n) == 0 || errno == EOPNOTSUPP);
     void *at = MAP_FAILED;
-    if (has_room)
+    if (allocate(file, (off_t)(ARENA_FILE_HEAD + n)))
         at = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, file->fd, (off_t)ARENA_FILE_HEAD);
     if (at != MAP_FAILED)
         return at;
