@@ -4,7 +4,6 @@
 #include "server/conn.h"
 #include "server/listen_socket.h"
 #include "server/log.h"
-#include "server/service.h"
 #include "server/strangers.h"
 #include "server/udp.h"
 
@@ -393,7 +392,7 @@ static bool adopt_all(struct listener_set *set, char *error, size_t n_error)
     if (set->listeners == NULL)
         return false;
     for (unsigned i = 0; i < n; i++) {
-        int fd = SERVICE_FIRST_FD + (int)i;
+        int fd = set->server->first_handed_socket + (int)i;
         if (!udp_is_datagram(fd) && !adopt(set, fd, error, n_error))
             return false;
     }

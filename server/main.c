@@ -13,6 +13,7 @@
 #include "server/sandbox.h"
 #include "server/server.h"
 #include "server/service.h"
+#include "server/takeover.h"
 #include "server/tenants.h"
 #include "server/udp.h"
 #include "server/watch.h"
@@ -21,7 +22,9 @@
 
 #include "config.h"
 
+#include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -273,6 +276,27 @@ static int open_udp(struct master *m)
     return EXIT_NO_RESOURCE;
 }
 
+static int begin_takeover(struct master *m)
+{
+    char error[512];
+    if (m->settings.takeover_path == NULL)
+        return 0;
+    m->server.takeover =
+        takeover_create(&m->server, m->settings.takeover_path, error, sizeof error);
+    return m->server.takeover != NULL ? 0 : fail(EXIT_NO_RESOURCE, error);
+}
+
+/* Lets the predecessor end: when this process serves, or, if it is to have the content too, before
+ * the memory file is opened. */
+static int relieve_predecessor(struct master *m, bool waits)
+{
+    if (m->server.takeover == NULL || !takeover_has_predecessor(m->server.takeover))
+        return 0;
+    return takeover_relieve(m->server.takeover, waits)
+               ? 0
+               : fail(EXIT_BAD_VALUE, "--takeover: the other process does not end");
+}
+
 static int open_listeners(struct master *m)
 {
     const struct settings *settings = &m->settings;
@@ -362,10 +386,33 @@ static void name_inert(void *context, struct slice name, struct slice value)
               LOG_TEXT("reason", value), LOG_END);
 }
 
+/* What another keepd holds comes through the memory file, when that has ended. What can fail is
+ * tried before: it goes on then. */
+static int fetch_content(struct master *m)
+{
+    const char *path = m->settings.memory_file;
+    if (path == NULL)
+        return 0;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        fprintf(stderr, "failed to open file for mmap: %s: %s\n", path, strerror(errno));
+        return EXIT_BAD_VALUE;
+    }
+    close(fd);
+    return relieve_predecessor(m, true);
+}
+
+static bool watch_sockets(struct master *m)
+{
+    return listener_set_start(m->server.listeners, m->base) &&
+           (m->server.takeover == NULL || takeover_serve(m->server.takeover, m->base));
+}
+
 /* Each step runs when all before it succeeded. */
 static int start(struct master *m)
 {
-    static int (*const steps[])(struct master *) = {create_log,     prepare_loop,  create_cache,
+    static int (*const steps[])(struct master *) = {create_log,     prepare_loop,  fetch_content,
+                                                    create_cache,
                                                     create_workers, start_udp,     start_threads,
                                                     start_metrics,  write_ports};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
@@ -373,7 +420,7 @@ static int start(struct master *m)
         if (failed != 0)
             return failed;
     }
-    if (!listener_set_start(m->server.listeners, m->base))
+    if (!watch_sockets(m))
         return fail(EXIT_BAD_VALUE, "the listeners cannot be watched");
     settings_walk_inert(&m->settings, name_inert, m->server.log);
     tend(m);
@@ -418,6 +465,7 @@ static bool stop(struct master *m)
     tenants_destroy(&server->tenants);
     watch_destroy(&server->watch);
     cache_destroy(&server->cache);
+    takeover_destroy(&server->takeover);
     for (size_t i = 0; i < m->n_signals; i++)
         event_free(m->signals[i]);
     if (m->stop_event != NULL)
@@ -437,6 +485,8 @@ static int become_server(struct master *m)
 {
     const struct settings *settings = &m->settings;
     int failed = process_set_limits(settings);
+    if (failed == 0)
+        failed = begin_takeover(m);
     if (failed == 0)
         failed = create_tls(&m->server, m->wall_at_start); /* files that only root can read */
     if (failed == 0)
@@ -499,9 +549,12 @@ static void run(struct master *m)
     process_tell_parent(&m->parent_fd, 0);
     if (settings->is_daemon && settings->verbosity == 0)
         process_detach_stdio();
+    (void)relieve_predecessor(m, false);
     (void)event_base_dispatch(m->base);
-    service_notify_stopping();
-    if (settings->pid_file != NULL && settings->is_daemon)
+    bool has_successor = m->server.takeover != NULL && takeover_is_done(m->server.takeover);
+    if (!has_successor)
+        service_notify_stopping();
+    if (settings->pid_file != NULL && settings->is_daemon && !has_successor)
         process_remove_pid(settings->pid_file);
 }
 
@@ -530,6 +583,7 @@ int main(int argc, char **argv)
     if (code != 0)
         return code;
     m->server.n_handed_sockets = service_take_sockets();
+    m->server.first_handed_socket = SERVICE_FIRST_FD;
     process_close_inherited(m->server.n_handed_sockets);
     m->parent_fd = -1;
     signal(SIGPIPE, SIG_IGN);

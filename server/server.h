@@ -16,6 +16,7 @@ struct log;
 struct metrics;
 struct jobs;
 struct auth;
+struct takeover;
 struct tenants;
 struct watch;
 struct tls;
@@ -32,11 +33,13 @@ struct server {
     struct tls *tls;   /* NULL without -Z */
     struct jobs *jobs; /* NULL without TLS and logins */
     struct listener_set *listeners;
+    struct takeover *takeover; /* NULL without --takeover */
     struct metrics *metrics; /* NULL without --metrics */
     struct udp_set *udp; /* NULL without -U */
     struct worker **workers;
     unsigned n_workers;
-    unsigned n_handed_sockets; /* listening sockets that the service manager opened */
+    unsigned n_handed_sockets; /* listening sockets of the service manager or the predecessor */
+    int first_handed_socket;   /* the others follow */
 
     pthread_mutex_t refresh_lock; /* files are read again by one thread at a time */
     int stop_fd;                  /* eventfd of the main loop: see server_stop */

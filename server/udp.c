@@ -4,7 +4,6 @@
 #include "server/execute.h"
 #include "server/listen_socket.h"
 #include "server/login.h"
-#include "server/service.h"
 #include "server/steps.h"
 #include "server/stream.h"
 #include "server/udp_frame.h"
@@ -314,7 +313,7 @@ static bool open_own(struct server *server, struct udp_set **set, char *error, s
 static bool take_handed(struct server *server, struct udp_set **set, char *error, size_t n_error)
 {
     for (unsigned i = 0; i < server->n_handed_sockets; i++) {
-        int fd = SERVICE_FIRST_FD + (int)i;
+        int fd = server->first_handed_socket + (int)i;
         if (!udp_is_datagram(fd))
             continue;
         if (server->settings->requires_login || server->settings->requires_auth) {
@@ -338,6 +337,11 @@ bool udp_set_create(struct server *server, struct udp_set **set_out, char *error
     if (!is_open)
         udp_set_destroy(set_out);
     return is_open;
+}
+
+int udp_set_fd(const struct udp_set *set, size_t index)
+{
+    return set != NULL && index < set->n ? set->sockets[index].conn.fd : -1;
 }
 
 void udp_set_destroy(struct udp_set **set)

@@ -25,6 +25,9 @@ MUST_USE bool udp_set_start(struct udp_set *set);
 /* "UDP INET: 11211" for each socket. Accepts NULL. */
 void udp_set_write_ports(const struct udp_set *set, FILE *file);
 
+/* Each socket in turn, -1 beyond the last. Accepts NULL. */
+int udp_set_fd(const struct udp_set *set, size_t index);
+
 /* A datagram socket that was handed over is not for the listeners. */
 bool udp_is_datagram(int fd);
 
