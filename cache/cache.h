@@ -90,6 +90,9 @@ void cache_thread_destroy(struct cache_thread **thread);
  * of its loop and offline while it waits; both are cheap and may be repeated. */
 void cache_thread_online(struct cache_thread *thread);
 void cache_thread_offline(struct cache_thread *thread);
+/* Nothing that was handed out since the thread went online is looked at again, unless pinned: a
+ * store that needs room may have it. Costs nothing; between two requests of a turn. */
+void cache_thread_forget(struct cache_thread *thread);
 
 /* ---- tenants ---- */
 

@@ -71,6 +71,7 @@ struct pool {
     uint32_t limbo_tail;
     uint32_t n_parked;
     uint32_t n_limbo;
+    uint32_t n_limbo_pinned; /* of them those that only pins keep, when last looked at */
     _Atomic uint32_t n_fresh;     /* segments ever used: the next ones are untouched */
     _Atomic uint32_t n_free;      /* on the free list */
     _Atomic uint32_t n_committed; /* free, used or in limbo */

@@ -21,6 +21,11 @@ void cache_thread_offline(struct cache_thread *thread)
     atomic_store_explicit(&thread->slot->epoch, 0, memory_order_release);
 }
 
+void cache_thread_forget(struct cache_thread *thread)
+{
+    thread->has_views = false;
+}
+
 uint64_t epoch_retire(struct cache *cache)
 {
     return atomic_fetch_add(&cache->epoch, 1);

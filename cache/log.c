@@ -7,10 +7,11 @@
 #include <sched.h>
 #include <time.h>
 
-#define KEEP_FOR_COPIES 2u  /* segments that a store never takes */
-#define ATTEMPTS        64u /* evictions for one segment before a store gives up */
-#define YIELDS          50u
-#define WAITS           400u /* yields to other threads whose views hold segments back */
+#define KEEP_FOR_COPIES 2u   /* segments that a store never takes */
+#define ATTEMPTS        64u  /* evictions for one segment before a store gives up */
+#define WAITS           400u /* for other threads whose views hold segments back: 0.6 s in all */
+#define WAIT_STEP       50u  /* yields at first, then naps that double after so many */
+#define NAP_NS          100000l
 
 void queue_append(struct cache_tenant *tenant, uint32_t number)
 {
@@ -76,7 +77,7 @@ static void refresh_if_unseen(struct cache_thread *thread)
 /* Is enough in limbo already, so that evicting more would only throw items away? */
 static bool room_is_coming(struct cache *cache)
 {
-    return pool_n_available(cache) + pool_n_limbo(cache) > cache->n_low + pool_n_excess(cache);
+    return pool_n_available(cache) + pool_n_coming(cache) > cache->n_low + pool_n_excess(cache);
 }
 
 /* What this thread has shown to its caller holds limbo back: waiting would not help. */
@@ -88,8 +89,9 @@ static bool blocks_itself(const struct cache_thread *thread)
 /* A thread that is online ends its turn soon, unless the kernel lets it wait for a processor. */
 static void pause_for_others(unsigned n_before)
 {
-    static const struct timespec nap = {.tv_nsec = 100000};
-    if (n_before < YIELDS)
+    unsigned step = n_before / WAIT_STEP;
+    struct timespec nap = {.tv_nsec = step == 0 ? 0 : NAP_NS << (step - 1)};
+    if (step == 0)
         sched_yield();
     else
         nanosleep(&nap, NULL);
@@ -100,7 +102,7 @@ static uint32_t wait_for_others(struct cache_thread *thread)
     for (unsigned i = 0; i < WAITS && !blocks_itself(thread); i++) {
         refresh_if_unseen(thread);
         uint32_t number = pool_take(thread->cache, KEEP_FOR_COPIES);
-        if (number != SEGMENT_NONE || pool_n_limbo(thread->cache) == 0)
+        if (number != SEGMENT_NONE || pool_n_coming(thread->cache) == 0)
             return number;
         pause_for_others(i);
     }

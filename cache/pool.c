@@ -178,6 +178,14 @@ uint32_t pool_n_limbo(struct cache *cache)
     return n;
 }
 
+uint32_t pool_n_coming(struct cache *cache)
+{
+    pthread_mutex_lock(&cache->pool.lock);
+    uint32_t n = cache->pool.n_limbo - cache->pool.n_limbo_pinned;
+    pthread_mutex_unlock(&cache->pool.lock);
+    return n;
+}
+
 static void free_chain(struct cache *cache, uint32_t number)
 {
     while (number != SEGMENT_NONE) {
@@ -193,12 +201,14 @@ static void reclaim(struct cache *cache)
     struct pool *pool = &cache->pool;
     uint64_t oldest = epoch_oldest(cache);
     uint32_t *link = &pool->limbo_head, last = SEGMENT_NONE;
+    pool->n_limbo_pinned = 0;
     while (*link != SEGMENT_NONE) {
         uint32_t number = *link;
         struct segment *segment = &cache->segments[number];
         if (segment->retired >= oldest)
             break;
         if (atomic_load_explicit(&segment->n_pins, memory_order_acquire) != 0) {
+            pool->n_limbo_pinned += segment->n_chain;
             last = number;
             link = &segment->next;
             continue;

@@ -28,6 +28,8 @@ uint32_t pool_n_available(const struct cache *cache);
 /* Segments in use beyond what memory allows. */
 uint32_t pool_n_excess(const struct cache *cache);
 uint32_t pool_n_limbo(struct cache *cache);
+/* Of those in limbo the ones that come free by themselves within a turn: not pinned. */
+uint32_t pool_n_coming(struct cache *cache);
 
 /* After memory, index or ghosts changed their size. */
 void pool_update_target(struct cache *cache);

@@ -29,7 +29,7 @@ static void keep_reserve(struct cache_thread *thread)
     uint32_t wanted = 2 * cache->n_low;
     for (unsigned i = 0; i < STEPS_MAX; i++) {
         pool_reclaim(cache);
-        if (pool_n_available(cache) + pool_n_limbo(cache) >= wanted + pool_n_excess(cache))
+        if (pool_n_available(cache) + pool_n_coming(cache) >= wanted + pool_n_excess(cache))
             return;
         if (!evict_somewhere(thread, NULL))
             return;

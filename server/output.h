@@ -10,11 +10,11 @@
 #include "cache/cache.h"
 #include "server/transport.h"
 
-#define OUTPUT_HIGH      (192u << 10) /* bytes composed before they must be written */
-#define OUTPUT_REF_HIGH  (1u << 20)   /* bytes by reference before they must be written */
-#define OUTPUT_REF_MIN   (16u << 10)  /* values from this size on go by reference */
-#define OUTPUT_REFS_MAX  64
-#define OUTPUT_IOV_MAX   64
+#define OUTPUT_HIGH     (192u << 10) /* bytes composed before they must be written */
+#define OUTPUT_REF_HIGH (1u << 20)   /* bytes by reference before they must be written */
+#define OUTPUT_REF_MIN  (16u << 10)  /* values from this size on go by reference */
+#define OUTPUT_REFS_MAX 64
+#define OUTPUT_IOV_MAX  64
 
 /* A large value: goes out after the buffer's first `at` bytes. */
 struct output_ref {
@@ -50,6 +50,12 @@ static inline bool output_is_full(const struct output *out)
 {
     return out->n - out->n_sent >= OUTPUT_HIGH || out->n_ref >= OUTPUT_REF_HIGH ||
            out->n_refs == OUTPUT_REFS_MAX;
+}
+
+/* Are values waiting here that lie in the cache? */
+static inline bool output_has_refs(const struct output *out)
+{
+    return out->first_ref < out->n_refs;
 }
 
 /* Puts the item's value here by reference. The item must be readable until output_write or

@@ -148,6 +148,17 @@ static void charge_batch(struct conn *conn, struct batch_entry *entries, size_t 
         tenant_charge(tenant, count_ops(entries, n), in->at - entries[0].start, now);
 }
 
+/* What was answered before may hold memory back that a store needs: values that go out by reference
+ * go first, and copied ones are not looked at again. */
+static bool must_write_first(struct conn *conn, const struct request *request)
+{
+    const struct output *out = &conn->worker->out;
+    if (UNLIKELY(output_has_refs(out)))
+        return output_is_full(out) || verb_takes_value(request->verb);
+    cache_thread_forget(conn->worker->cache_thread);
+    return output_is_full(out);
+}
+
 static enum progress execute_batch(struct conn *conn, struct input *in)
 {
     enum parse_result result;
@@ -156,7 +167,7 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
     if (UNLIKELY(tenant_is_limited(conn->session.tenant)))
         charge_batch(conn, entries, n, in);
     for (size_t i = 0; i < n; i++) {
-        if (output_is_full(&conn->worker->out)) {
+        if (must_write_first(conn, &entries[i].request)) {
             rewind_to(conn, in, &entries[i]);
             return PROGRESS_FULL;
         }
@@ -329,6 +340,7 @@ enum step step_head(struct conn *conn)
 enum step step_value(struct conn *conn)
 {
     struct input *in = conn_input(conn);
+    cache_thread_forget(conn->worker->cache_thread); /* nothing is waiting to be written */
     switch (upload_state_fill(conn, in)) {
     case UPLOAD_WAITS:
         return STEP_WAIT;

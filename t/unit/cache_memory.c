@@ -69,6 +69,50 @@ START_TEST(flood_in_one_turn)
 }
 END_TEST
 
+/* A turn that reads and stores ten times the memory gets room if it lets go of what it read. */
+START_TEST(what_was_forgotten_holds_nothing_back)
+{
+    static uint8_t value[300000];
+    struct cache_item item;
+    open_with(8 << 20, true);
+    for (unsigned i = 0; i < 3000; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "key-%u", i);
+        struct cache_key k = frame_key(&f, text);
+        struct cache_store store = {.value = {value, i % 7 == 0 ? sizeof value : i * 37 % 5000}};
+        struct cache_stored stored;
+        ck_assert_int_eq(cache_store(f.thread, f.tenant, &k, NOW, &store, &stored), CACHE_OK);
+        ck_assert_int_eq(cache_get(f.thread, f.tenant, &k, NOW, &item), CACHE_OK);
+        cache_thread_forget(f.thread);
+    }
+    frame_close(&f);
+}
+END_TEST
+
+/* Clients that do not read hold their share; stores neither wait for them nor are refused. */
+START_TEST(pins_do_not_starve_stores)
+{
+    enum { N_PINS = 64 };
+    struct cache_item items[N_PINS];
+    unsigned n_pinned = 0;
+    open_with(8 << 20, true);
+    for (unsigned i = 0; i < N_PINS; i++) {
+        char text[32];
+        ck_assert_int_eq(put(f.tenant, i, 20000), CACHE_OK);
+        snprintf(text, sizeof text, "key-%u", i);
+        struct cache_key k = frame_key(&f, text);
+        ck_assert_int_eq(cache_get(f.thread, f.tenant, &k, NOW, &items[n_pinned]), CACHE_OK);
+        n_pinned += cache_pin(f.thread, &items[n_pinned]);
+    }
+    ck_assert_uint_gt(n_pinned, 10);
+    for (unsigned i = 0; i < 3000; i++)
+        ck_assert_int_eq(put(f.tenant, 1000 + i, i % 9 == 0 ? 200000 : 5000), CACHE_OK);
+    for (unsigned i = 0; i < n_pinned; i++)
+        cache_unpin(f.thread, items[i].handle, items[i].n_value);
+    frame_close(&f);
+}
+END_TEST
+
 /* What is read stays, what is not leaves: a scan does not wash the cache out. */
 START_TEST(hot_items_survive_a_scan)
 {
@@ -305,6 +349,8 @@ int main(void)
     TCase *tc = tcase_create("memory");
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, flood_in_one_turn);
+    tcase_add_test(tc, what_was_forgotten_holds_nothing_back);
+    tcase_add_test(tc, pins_do_not_starve_stores);
     tcase_add_test(tc, hot_items_survive_a_scan);
     tcase_add_test(tc, expired_goes_before_live);
     tcase_add_test(tc, without_eviction_nothing_is_lost);
