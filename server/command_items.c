@@ -2,6 +2,7 @@
 
 #include "server/insight.h"
 #include "server/prefixes.h"
+#include "server/probes.h"
 #include "server/tenant.h"
 #include "server/watch.h"
 
@@ -127,6 +128,8 @@ enum execute_result command_get(const struct command *c)
     if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
         prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
     sample_get(c, result, &item);
+    PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n,
+          result == CACHE_OK ? (int64_t)item.size : -1, result == CACHE_OK ? item.cas : 0);
     if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_FETCHERS)))
         watch_get(c->conn, r->key, result, result == CACHE_OK ? item.item_class : 0,
                   result == CACHE_OK ? item.size : 0);
@@ -175,6 +178,8 @@ enum execute_result command_touch(const struct command *c)
         cache_access(thread(c), c->conn->session.cache, &c->key, c->now, &access, &item);
     bool is_hit = result == CACHE_OK;
     counter_add(is_hit ? &counters(c)->touch_hits : &counters(c)->touch_misses, 1);
+    PROBE(5, command__touch, c->conn->fd, c->key.bytes.p, c->key.bytes.n,
+          is_hit ? (int64_t)item.size : -1, is_hit ? item.cas : 0);
     if (!is_hit)
         return command_end(answer_status(c->conn, c->request, STATUS_NOT_FOUND));
     struct reply reply = {.status = STATUS_TOUCHED};
@@ -326,12 +331,44 @@ static uint32_t size_stored(const struct command *c)
     return is_joined ? 0 : (uint32_t)(ITEM_HEADER + r->key.n + r->n_value);
 }
 
+/* Each name is a probe of its own. */
+static void probe_store(const struct command *c, enum cache_result result,
+                        const struct cache_stored *stored)
+{
+    const struct request *r = c->request;
+    int64_t size = result == CACHE_OK ? (int64_t)stored->n_value : -1;
+    uint64_t cas = result == CACHE_OK ? stored->cas : 0;
+    (void)size;
+    (void)cas;
+    switch (r->verb) {
+    case VERB_ADD:
+        PROBE(5, command__add, c->conn->fd, r->key.p, r->key.n, size, cas);
+        break;
+    case VERB_REPLACE:
+        PROBE(5, command__replace, c->conn->fd, r->key.p, r->key.n, size, cas);
+        break;
+    case VERB_APPEND:
+        PROBE(5, command__append, c->conn->fd, r->key.p, r->key.n, size, cas);
+        break;
+    case VERB_PREPEND:
+        PROBE(5, command__prepend, c->conn->fd, r->key.p, r->key.n, size, cas);
+        break;
+    default:
+        if (r->does & DO_CAS)
+            PROBE(5, command__cas, c->conn->fd, r->key.p, r->key.n, size, cas);
+        else
+            PROBE(5, command__set, c->conn->fd, r->key.p, r->key.n, size, cas);
+        break;
+    }
+}
+
 static bool answer_store(const struct command *c, enum cache_result result,
                          const struct cache_stored *stored)
 {
     struct reply reply = {.status = (uint8_t)status_of_store(c, result)};
     prefixes_count_set(c->conn->session.tenant->prefixes, c->request->key);
     count_store(c, reply.status);
+    probe_store(c, result, stored);
     if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key.hash)) && result == CACHE_OK)
         tenant_tell_set(c->conn->session.tenant, c->key.hash, size_stored(c));
     if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_MUTATIONS)))
@@ -443,6 +480,10 @@ enum execute_result command_arith(const struct command *c)
     enum cache_result result = cache_arith(thread(c), c->conn->session.cache, &c->key, c->now,
                                            &arith, &number, &was_created, &item);
     count_arith(c, result, was_created);
+    if (arith.is_decrement)
+        PROBE(4, command__decr, c->conn->fd, c->key.bytes.p, c->key.bytes.n, number);
+    else
+        PROBE(4, command__incr, c->conn->fd, c->key.bytes.p, c->key.bytes.n, number);
     struct reply reply = {.status = (uint8_t)status_of_arith(result)};
     if (result == CACHE_OK) {
         describe(&reply, &item, c->now);
@@ -469,6 +510,7 @@ enum execute_result command_delete(const struct command *c)
     };
     enum cache_result result =
         cache_remove(thread(c), c->conn->session.cache, &c->key, c->now, &remove);
+    PROBE(3, command__delete, c->conn->fd, r->key.p, r->key.n);
     prefixes_count_delete(c->conn->session.tenant->prefixes, r->key);
     if (result == CACHE_OK) {
         counter_add(&counters(c)->delete_hits, 1);

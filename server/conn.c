@@ -4,6 +4,7 @@
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/login.h"
+#include "server/probes.h"
 #include "server/steps.h"
 #include "server/strangers.h"
 #include "server/stream.h"
@@ -133,6 +134,8 @@ bool conn_create(struct worker *worker, int fd, const struct listener *listener,
     atomic_fetch_add(&server->n_structures, 1);
     counter_add(&worker->counters->total_connections, 1);
     link_conn(conn);
+    PROBE(1, conn__create, conn);
+    PROBE(1, conn__allocate, conn->fd);
     if (watch_is_on(server->watch, WATCH_CONNEVENTS))
         watch_open(conn);
     if (trace_is_on(conn))
@@ -203,6 +206,7 @@ void conn_free(struct conn *conn)
 {
     struct worker *worker = conn->worker;
     struct server *server = worker->server;
+    PROBE(1, conn__release, conn->fd);
     if (trace_is_on(conn))
         trace_closed(conn);
     unlink_conn(conn);

@@ -4,6 +4,7 @@
 #include "server/conn.h"
 #include "server/listen_socket.h"
 #include "server/log.h"
+#include "server/probes.h"
 #include "server/strangers.h"
 #include "server/udp.h"
 
@@ -223,6 +224,7 @@ static struct worker *dispatch(struct listener *listener, int fd, const union ad
     atomic_fetch_add(&set->server->n_connections, 1);
     struct worker *worker = set->server->workers[set->next_worker];
     set->next_worker = (set->next_worker + 1) % set->server->n_workers;
+    PROBE(2, conn__dispatch, arrival->fd, worker->id);
     worker_post(worker, &arrival->message);
     return worker;
 }

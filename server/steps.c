@@ -2,6 +2,7 @@
 
 #include "server/execute.h"
 #include "server/login.h"
+#include "server/probes.h"
 #include "server/stream.h"
 #include "server/tenant.h"
 #include "server/upload.h"
@@ -177,7 +178,11 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
         }
         if (UNLIKELY(conn->worker->sample.is_on))
             latency_note(&conn->worker->sample, entries[i].request.verb);
-        switch (execute(conn, &entries[i].request, entries[i].hash)) {
+        PROBE(3, process__command__start, conn->fd, in->p + entries[i].start,
+              (i + 1 < n ? entries[i + 1].start : in->at) - entries[i].start);
+        enum execute_result executed = execute(conn, &entries[i].request, entries[i].hash);
+        PROBE(3, process__command__end, conn->fd, NULL, 0);
+        switch (executed) {
         case EXECUTE_NEXT:
             conn->budget -= entries[i].request.is_last || !entries[i].before.multiget;
             continue;
