@@ -16,16 +16,21 @@
 #define SEGMENT_SHIFT_MIN 14u
 #define SEGMENT_SHIFT_MAX 20u
 #define SEGMENTS_WANTED   1024u /* in the memory given at the start */
+#define SEGMENTS_TENANT   8u    /* of those, at least so many for each tenant expected */
 #define GROWTH            8u    /* times the memory that address space is reserved for */
 #define UNIT_SHIFT_MIN    2u
 #define INDEX_POWER_MIN   10u /* log2 of the slots of the smallest index */
 #define ITEM_LEAST        24u /* bytes: bounds the number of buckets that memory can need */
 #define BYTES_LOW         ((size_t)1 << 20) /* that may be written while eviction goes on */
 
-static unsigned choose_segment_shift(size_t memory)
+/* A tenant with one item holds a segment: many tenants need many segments. */
+static unsigned choose_segment_shift(size_t memory, size_t n_tenants)
 {
     unsigned shift = SEGMENT_SHIFT_MIN;
-    while (shift < SEGMENT_SHIFT_MAX && memory >> (shift + 1) >= SEGMENTS_WANTED)
+    size_t n_wanted = n_tenants * SEGMENTS_TENANT;
+    if (n_wanted < SEGMENTS_WANTED)
+        n_wanted = SEGMENTS_WANTED;
+    while (shift < SEGMENT_SHIFT_MAX && memory >> (shift + 1) >= n_wanted)
         shift++;
     return shift;
 }
@@ -81,7 +86,7 @@ static void set_fields(struct cache *cache, const struct cache_config *config)
     cache->is_evicting = config->is_evicting;
     cache->has_cas = config->has_cas;
     cache->has_huge_pages = config->has_huge_pages;
-    cache->segment_shift = choose_segment_shift(config->memory);
+    cache->segment_shift = choose_segment_shift(config->memory, config->n_tenants);
     cache->segment_size = (size_t)1 << cache->segment_shift;
     cache->n_low = choose_low(cache, (uint32_t)(config->memory >> cache->segment_shift));
     atomic_store(&cache->epoch, 1);

@@ -38,6 +38,7 @@ struct cache_config {
     bool is_evicting;    /* false: a full cache answers CACHE_NO_MEMORY (-M) */
     bool has_cas;        /* false: every cas is 0 (-C) */
     bool has_huge_pages; /* advise transparent huge pages for arena and index */
+    unsigned n_tenants;  /* expected: the more, the smaller the segments; 0 = few */
     unsigned hash_power; /* log2 of the index's slots at start; 0 = chosen */
     uint64_t hash_seed;  /* 0 = random; otherwise fixed (tests) */
     const char *memory_file; /* items lie in this file (-e); NULL: they end with the process */

@@ -197,6 +197,20 @@ static void tell_restored(struct master *m)
               LOG_NUMBER("expired", restored->n_expired), LOG_NUMBER("after_ms", ms), LOG_END);
 }
 
+static void count_tenant(void *arg, const struct auth_tenant *tenant)
+{
+    (void)tenant;
+    ++*(unsigned *)arg;
+}
+
+static unsigned count_tenants(const struct master *m)
+{
+    unsigned n = 0;
+    if (m->server.auth != NULL)
+        auth_tenants_each(m->server.auth, count_tenant, &n);
+    return n;
+}
+
 static int create_cache(struct master *m)
 {
     char error[256];
@@ -206,6 +220,7 @@ static int create_cache(struct master *m)
         .is_evicting = m->settings.is_evicting,
         .has_cas = m->settings.is_cas_enabled,
         .has_huge_pages = true,
+        .n_tenants = count_tenants(m),
         .hash_power = (unsigned)m->settings.hash_power,
         .memory_file = m->settings.memory_file,
         .now = seconds_now(m),

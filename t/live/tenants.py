@@ -563,4 +563,25 @@ def the_own_limit_evicts_the_own_items():
         assert other["evictions"] == "0" and hits(blue, b"b", 10000) == 10000
 
 
+@case
+def thousands_of_tenants_keep_their_items():
+    """Each of 2,000 tenants keeps the one item it has, in little memory."""
+    accounts = Accounts().tenant("t").user("u", "t", "pw")
+    with open(accounts.path) as f:
+        text = f.read()
+    secret = text[text.index('    secret "main"'):]
+    with open(accounts.path, "a") as f:
+        for i in range(2000):
+            f.write('tenant "t%d" {\n}\nuser "u%d" {\n    tenant = "t%d"\n%s' % (i, i, i, secret))
+    with Server(accounts.option, "-m", 1024) as server:
+        idle = server.rss()
+        for way in (SET, GET):
+            for i in range(2000):
+                with logged_in(server, "u%d" % i, "pw") as conn:
+                    reply = ask(conn, way, b"k", *((b"%d" % i, b"\0" * 8) if way == SET else ()))
+                    assert reply.status == OK and (way == SET or reply.value == b"%d" % i), (i, reply)
+        show("idle %d MiB, each with an item %d MiB" % (idle // MIB, server.rss() // MIB))
+        assert idle < 40 * MIB * SLACK and server.rss() < 400 * MIB * SLACK
+
+
 run()
