@@ -31,7 +31,8 @@ static void set_options(int fd, bool is_stream)
     }
 }
 
-static int open_address(const struct addrinfo *address, int backlog, char *error, size_t n_error)
+static int open_address(const struct addrinfo *address, int backlog, bool is_shared, char *error,
+                        size_t n_error)
 {
     bool is_stream = address->ai_socktype == SOCK_STREAM;
     int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -42,6 +43,8 @@ static int open_address(const struct addrinfo *address, int backlog, char *error
     if (address->ai_family == AF_INET6)
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     set_options(fd, is_stream);
+    if (is_shared)
+        set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
         (!is_stream || listen(fd, backlog) == 0))
         return fd;
@@ -70,8 +73,8 @@ static void set_port(struct addrinfo *address, int port)
         ((struct sockaddr_in6 *)address->ai_addr)->sin6_port = htons((uint16_t)port);
 }
 
-static size_t open_host(const char *host, int port, int type, int backlog, int *fds_out,
-                        char *error, size_t n_error)
+static size_t open_host(const char *host, int port, int type, int backlog, bool is_shared,
+                        int *fds_out, char *error, size_t n_error)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = type};
     struct addrinfo *addresses;
@@ -87,7 +90,7 @@ static size_t open_host(const char *host, int port, int type, int backlog, int *
     for (struct addrinfo *a = addresses; a != NULL && n < LISTEN_SOCKETS_MAX; a = a->ai_next) {
         if (n > 0 && port == 0)
             set_port(a, port_of(fds_out[0]));
-        int fd = open_address(a, backlog, error, n_error);
+        int fd = open_address(a, backlog, is_shared, error, n_error);
         if (fd >= 0)
             fds_out[n++] = fd;
     }
@@ -98,13 +101,19 @@ static size_t open_host(const char *host, int port, int type, int backlog, int *
 size_t listen_sockets_open_tcp(const char *host, int port, int backlog, int *fds_out, char *error,
                                size_t n_error)
 {
-    return open_host(host, port, SOCK_STREAM, backlog, fds_out, error, n_error);
+    return open_host(host, port, SOCK_STREAM, backlog, false, fds_out, error, n_error);
+}
+
+size_t listen_sockets_open_shared(const char *host, int port, int backlog, int *fds_out,
+                                  char *error, size_t n_error)
+{
+    return open_host(host, port, SOCK_STREAM, backlog, true, fds_out, error, n_error);
 }
 
 size_t listen_sockets_open_udp(const char *host, int port, int *fds_out, char *error,
                                size_t n_error)
 {
-    return open_host(host, port, SOCK_DGRAM, 0, fds_out, error, n_error);
+    return open_host(host, port, SOCK_DGRAM, 0, false, fds_out, error, n_error);
 }
 
 int listen_socket_open_unix(const char *path, unsigned mode, int backlog, char *error,

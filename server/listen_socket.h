@@ -15,6 +15,10 @@
 MUST_USE size_t listen_sockets_open_tcp(const char *host, int port, int backlog, int *fds_out,
                                         char *error, size_t n_error);
 
+/* The same on ports that other processes of this user may have as well (SO_REUSEPORT). */
+MUST_USE size_t listen_sockets_open_shared(const char *host, int port, int backlog, int *fds_out,
+                                           char *error, size_t n_error);
+
 /* The same for datagrams. */
 MUST_USE size_t listen_sockets_open_udp(const char *host, int port, int *fds_out, char *error,
                                         size_t n_error);

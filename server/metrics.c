@@ -198,8 +198,11 @@ struct metrics *metrics_open(struct server *server, const char *where, char *err
     m->server = server;
     m->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     bool is_any = strcmp(host, "*") == 0;
-    m->n_fds =
-        listen_sockets_open_tcp(is_any ? NULL : host, (int)port, BACKLOG, m->fds, error, n_error);
+    const char *name = is_any ? NULL : host;
+    /* In a rolling restart the predecessor has the address still. */
+    m->n_fds = server->settings->takeover_path != NULL
+                   ? listen_sockets_open_shared(name, (int)port, BACKLOG, m->fds, error, n_error)
+                   : listen_sockets_open_tcp(name, (int)port, BACKLOG, m->fds, error, n_error);
     if (m->n_fds == 0 || m->stop_fd < 0)
         metrics_close(&m);
     return m;

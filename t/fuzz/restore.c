@@ -15,7 +15,7 @@
 #define EDIT_SIZE 6 /* where: 1 bit for the file, 31 for the place; a byte; how */
 
 static char folder[] = "/tmp/keepd-fuzz-XXXXXX";
-static char path[64], state_path[64];
+static char path[64], state_path[80];
 static uint8_t state[STATE_MAX] __attribute__((aligned(16)));
 static size_t n_state;
 static uint8_t *arena;

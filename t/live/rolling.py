@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 
-from harness import Server, case, folder, run, run_program, user_args, wait_for
+from harness import Server, case, folder, free_port, run, run_program, user_args, wait_for
 
 
 class Worker(threading.Thread):
@@ -122,6 +122,11 @@ def no_request_is_lost():
 @case(keepd_only="has no such option")
 def no_request_and_no_item_is_lost():
     chain("-e", os.path.join(folder(), "memory"), keeps=True)
+
+
+@case(keepd_only="has no such option")
+def metrics_go_on():
+    chain("--metrics", "127.0.0.1:%d" % free_port(), keeps=False)
 
 
 @case(keepd_only="has no such option")
