@@ -9,7 +9,11 @@ AC_DEFUN([KEEPD_COMPILE_FLAGS], [
   KEEPD_CFLAGS="$KEEPD_CFLAGS -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings"
   AS_IF([test "x$enable_werror" = xyes], [KEEPD_CFLAGS="$KEEPD_CFLAGS -Werror"])
   KEEPD_HARDEN_CFLAGS="-fPIE -fstack-protector-strong -fstack-clash-protection"
-  AS_CASE([$host_cpu], [x86_64|i?86], [KEEPD_HARDEN_CFLAGS="$KEEPD_HARDEN_CFLAGS -fcf-protection"])
+  dnl The compiler knows for which machine it builds; others refuse the option.
+  AC_COMPILE_IFELSE([AC_LANG_SOURCE([[#ifndef __x86_64__
+#error another machine
+#endif]])],
+    [KEEPD_HARDEN_CFLAGS="$KEEPD_HARDEN_CFLAGS -fcf-protection"])
   KEEPD_HARDEN_LDFLAGS="-pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack"
   AC_SUBST([KEEPD_CFLAGS])
   AC_SUBST([KEEPD_HARDEN_CFLAGS])
