@@ -467,6 +467,9 @@ enum execute_result login_refuse(struct conn *conn, struct request *request, boo
         auth_note_denial(auth, session, class, request->key, now_of(conn));
         if (request->verb == VERB_STATS)
             return answer_stat_end(conn, request) ? EXECUTE_NEXT : EXECUTE_CLOSE;
+        /* Without the right to read, not even that the counter is there is told. */
+        if (class == (enum auth_class)CLASS_INCR && !(conn->session.allowed >> CLASS_READ & 1))
+            return fail_now(conn, request, STATUS_NOT_FOUND);
         return fail_now(conn, request, login_status_denied(request));
     case AUTH_WAIT: /* bytes behind a pending login are not parsed */
     case AUTH_NEED_LOGIN:
