@@ -179,7 +179,7 @@ END_TEST
 START_TEST(limit_goes_down_and_up)
 {
     open_with(16 << 20, true);
-    for (unsigned i = 0; i < 30000; i++)
+    for (unsigned i = 0; i < 40000; i++)
         ck_assert_int_eq(put(f.tenant, i, 500), CACHE_OK);
     uint64_t n_full = stats_of(NULL).curr_items;
     ck_assert(cache_set_memory(f.cache, 4 << 20));
@@ -190,7 +190,7 @@ START_TEST(limit_goes_down_and_up)
     ck_assert_uint_le(stats_of(NULL).bytes_arena, 4 << 20);
     ck_assert_uint_lt(stats_of(NULL).curr_items, n_full / 3);
     ck_assert(cache_set_memory(f.cache, 64 << 20));
-    for (unsigned i = 0; i < 90000; i++)
+    for (unsigned i = 0; i < 120000; i++)
         ck_assert_int_eq(put(f.tenant, i, 500), CACHE_OK);
     ck_assert_uint_gt(stats_of(NULL).curr_items, 3 * n_full);
     ck_assert(!cache_set_memory(f.cache, 1000));
