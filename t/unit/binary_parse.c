@@ -125,24 +125,25 @@ START_TEST(lengths_of_opcode)
                 size_t n = binary_packet_build((uint8_t)_i, (uint8_t)n_extras, (uint16_t)n_keys[k],
                                                n_values[v], packet);
                 enum parse_result result = parse(packet, n, &request, &n_consumed);
+                bool is_right = true;
                 if (row == NULL) {
-                    ck_assert_int_eq(result, PARSE_OK);
-                    ck_assert_uint_eq(request.verb, VERB_BAD);
-                    ck_assert_uint_eq(request.status, STATUS_UNKNOWN_OPCODE);
-                    ck_assert_uint_eq(request.n_value, n_extras + n_keys[k] + n_values[v]);
-                    ck_assert_uint_eq(n_consumed, BINARY_HEADER);
-                    ck_assert(!request.closes);
+                    is_right = result == PARSE_OK && request.verb == VERB_BAD &&
+                               request.status == STATUS_UNKNOWN_OPCODE &&
+                               request.n_value == n_extras + n_keys[k] + n_values[v] &&
+                               n_consumed == BINARY_HEADER && !request.closes;
                 } else if (lengths_are_right(row, n_extras, n_keys[k], n_values[v])) {
                     ck_assert_int_eq(result, PARSE_OK);
                     ck_assert_uint_eq(n_consumed, n);
                     check_good(row, &request, n_keys[k], n_values[v]);
                 } else {
-                    ck_assert_int_eq(result, PARSE_BAD);
-                    ck_assert_uint_eq(request.status, STATUS_BAD_FORMAT);
-                    ck_assert_uint_eq(request.opaque, 0xdeadbeef);
-                    ck_assert_uint_eq(request.opcode, (unsigned)_i);
-                    ck_assert(request.closes);
+                    is_right = result == PARSE_BAD && request.status == STATUS_BAD_FORMAT &&
+                               request.opaque == 0xdeadbeef && request.opcode == (unsigned)_i &&
+                               request.closes;
                 }
+                /* An assertion costs a write even when it holds; these are 786,432. */
+                if (!is_right)
+                    ck_abort_msg("opcode %d, extras %u, key %u, value %u: result %d", _i, n_extras,
+                                 n_keys[k], n_values[v], (int)result);
             }
 }
 END_TEST
