@@ -21,8 +21,7 @@
 #define UNIT_SHIFT_MIN    2u
 #define INDEX_POWER_MIN   10u /* log2 of the slots of the smallest index */
 #define ITEM_LEAST        24u /* bytes: bounds the number of buckets that memory can need */
-#define BYTES_LOW         ((size_t)1 << 19) /* that may be written while eviction goes on */
-#define LOW_SHARE         64u               /* of the segments at most one in so many */
+#define BYTES_LOW         ((size_t)1 << 20) /* that may be written while eviction goes on */
 
 /* A tenant with one item holds a segment: many tenants need many segments. */
 static unsigned choose_segment_shift(size_t memory, size_t n_tenants)
@@ -57,8 +56,8 @@ static size_t choose_arena(size_t memory)
 static uint32_t choose_low(const struct cache *cache, uint32_t n_segments)
 {
     uint32_t low = (uint32_t)(BYTES_LOW >> cache->segment_shift) + 2;
-    if (low > n_segments / LOW_SHARE)
-        low = n_segments / LOW_SHARE;
+    if (low > n_segments / 32)
+        low = n_segments / 32;
     return low < 4 ? 4 : low;
 }
 
