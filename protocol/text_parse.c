@@ -302,7 +302,7 @@ static void parse_arguments(const struct command_row *row, struct line line, str
         break;
     case SHAPE_KEYS:
     case SHAPE_EXPTIME_KEYS:
-        MUST(!"a get line is taken apart key by key");
+        MUST(false); /* a get line is taken apart key by key */
     }
 }
 
