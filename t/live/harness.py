@@ -556,6 +556,10 @@ def _expire(*unused):
 
 def run():
     """Runs the declared cases (or those named on the command line) and ends the process."""
+    # A job in a script's background, or behind nohup, ignores these, and so would what it starts.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, _expire)
     signal.alarm(FILE_TIMEOUT_S)
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))
