@@ -17,7 +17,7 @@ from tls_link import (VERSIONS, TlsServer, cert, client_context, identity_sectio
 def pymemcache_over_tls():
     with TlsServer("-m", 64) as server:
         for version in VERSIONS:
-            c = Client(("localhost", server.tls_port), timeout=TIMEOUT_S,
+            c = Client(("127.0.0.1", server.tls_port), timeout=TIMEOUT_S,
                        tls_context=client_context(version))
             values = {"k%d" % i: b"value %d " % i * (i % 50) for i in range(1000)}
             assert c.set_many(values, noreply=False) == []
@@ -31,7 +31,7 @@ def pymemcache_over_tls():
                 c.set("q%d" % i, b"%d" % i)  # noreply
             assert c.get("q499") == b"499" and c.delete("q499", noreply=False)
             c.close()
-        pool = PooledClient(("localhost", server.tls_port), timeout=TIMEOUT_S, max_pool_size=8,
+        pool = PooledClient(("127.0.0.1", server.tls_port), timeout=TIMEOUT_S, max_pool_size=8,
                             tls_context=client_context())
 
         def work(i):
@@ -48,11 +48,11 @@ def pymemcache_with_a_certificate():
     words = ["ssl_ca_cert=" + cert("ca.pem"), "ssl_verify_mode=2"]
     with TlsServer("-m", 64, "--tenants", path, words=words) as server:
         for version in VERSIONS:
-            c = Client(("localhost", server.tls_port), timeout=TIMEOUT_S,
+            c = Client(("127.0.0.1", server.tls_port), timeout=TIMEOUT_S,
                        tls_context=client_context(version, "client"))
             assert c.set("a", b"1", noreply=False) and c.get("a") == b"1"
             c.close()
-            stranger = Client(("localhost", server.tls_port), timeout=TIMEOUT_S,
+            stranger = Client(("127.0.0.1", server.tls_port), timeout=TIMEOUT_S,
                               tls_context=client_context(version, "client-bare"))
             try:
                 stranger.get("a")
