@@ -342,7 +342,7 @@ static const char *const accepted_rows[] = {
     "-Y /etc/f -B ascii",
     "--tenants=/f --require-auth --metrics=127.0.0.1:9150 --rights-mode=warn --realm=r",
     "--sasl-mechs=PLAIN --allow-plaintext-login --auth-timeout=5 --auth-attempts=3",
-    "--auth-threads=1 --crl=/c --control-socket=/s --syslog --check-config --check-auth=bob",
+    "--auth-threads=1 --crl=/c --syslog --check-config --check-auth=bob",
 };
 
 START_TEST(accepted_row)
