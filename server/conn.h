@@ -49,6 +49,7 @@ struct conn {
     uint8_t after_flush;            /* the state to go on with when the socket took all */
     bool wants_bytes;               /* what is buffered is no whole request: read first */
     bool closes_after_flush;
+    bool has_spoken;                /* at least one byte has come */
     bool has_opened;                /* its first bytes were looked at */
     uint8_t close_reason;
     short armed;                    /* EV_READ, EV_WRITE: what the event waits for now */

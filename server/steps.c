@@ -53,6 +53,7 @@ enum io conn_read(struct conn *conn, bool *is_full_out)
     if (io != IO_DONE)
         return io;
     in->n += n;
+    conn->has_spoken = true;
     *is_full_out = in->n == in->capacity || conn->transport->has_pending(conn);
     counter_add(&conn->session.counters->bytes_read, n);
     atomic_store_explicit(&conn->last_active, conn->worker->now, memory_order_relaxed);
@@ -288,7 +289,8 @@ static enum step serve(struct conn *conn)
             break;
         case IO_WANT_READ:
         case IO_WANT_WRITE:
-            return conn->worker->is_draining ? STEP_CLOSE : STEP_WAIT;
+            /* Who has just connected may have sent a request that is still on its way. */
+            return conn->worker->is_draining && conn->has_spoken ? STEP_CLOSE : STEP_WAIT;
         default:
             return STEP_CLOSE;
         }

@@ -49,14 +49,8 @@ void worker_wake(struct worker *worker)
         ;
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void run_mail(struct worker *worker)
 {
-    struct worker *worker = arg;
-    uint64_t count;
-    (void)what;
-    ssize_t n = read(fd, &count, sizeof count);
-    (void)n;
-    worker_online(worker);
     pthread_mutex_lock(&worker->mail_lock);
     struct message *message = worker->mail_first;
     worker->mail_first = worker->mail_last = NULL;
@@ -66,6 +60,17 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         message->run(worker, message);
         message = next;
     }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    uint64_t count;
+    (void)what;
+    ssize_t n = read(fd, &count, sizeof count);
+    (void)n;
+    worker_online(worker);
+    run_mail(worker);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -81,6 +86,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             conn_check_login(conn);
         if (state_now(conn) != CONN_CLOSING)
             conn_check_timer(conn, now);
+        if (worker->is_draining && state_now(conn) == CONN_HEAD)
+            conn_close(conn, CLOSE_SHUTDOWN); /* it had its time to speak */
     }
     if (worker->out.capacity > OUTPUT_KEPT)
         output_fini(&worker->out);
@@ -130,6 +137,7 @@ static void drain(struct worker *worker)
 {
     struct conn *next;
     worker_online(worker);
+    run_mail(worker); /* connections that were accepted before the stop */
     worker->is_draining = true;
     for (struct conn *conn = worker->conns; conn != NULL; conn = next) {
         next = conn->next;
