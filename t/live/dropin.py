@@ -4,7 +4,6 @@ page and of its -h, alone and in the usual company, is given to both; both must 
 end, and then with the same status."""
 
 import os
-import random
 import re
 import resource
 import shlex
@@ -12,14 +11,14 @@ import signal
 import socket
 import subprocess
 
-from harness import (IS_REFERENCE, KEEPD, TIMEOUT_S, Skip, case, folder, in_threads, run, show,
+from harness import (IS_REFERENCE, KEEPD, TIMEOUT_S, Skip, case, folder, free_port, in_threads, run, show,
                      wait_for)
 
 MEMCACHED = "/usr/bin/memcached"
 WRAPPER = "/usr/share/memcached/scripts/systemd-memcached-wrapper"
 USER = "nobody"
 
-# Each line is a command line. PORT, DIR and PIDFILE are replaced; READY by TCP unless -s is there.
+# Each line is a command line. PORT, DIR and PIDFILE are replaced.
 ALONE = r"""
 -A | --enable-shutdown
 -s DIR/socket | --unix-socket=DIR/socket | -s DIR/socket -a 770 | --unix-socket=DIR/socket --unix-mask=0777
@@ -125,22 +124,6 @@ def lines(table):
     return [entry.strip() for line in table.strip().splitlines() for entry in line.split(" | ")]
 
 
-def two_ports():
-    """A port that is free for TCP and UDP, and below those that outgoing connections take: another
-    program's connection could have it before the server does."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
-        top = min(int(f.read().split()[0]), 32000)
-    while True:
-        port = random.randrange(top // 2, top)
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("0.0.0.0", port))
-                udp.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-            return port
-
-
 def answers(path, port):
     """Somebody listens there."""
     try:
@@ -159,7 +142,7 @@ def prepare():
 
 def outcome(program, options):
     """"ready", or ("ends", status): what comes of this command line."""
-    where, port = folder(), two_ports()
+    where, port = folder(), free_port()
     os.chmod(where, 0o777)
     with open(where + "/auth", "w") as f:
         f.write("user:password\n")
@@ -281,7 +264,7 @@ def debians_configuration():
     assert "-l 127.0.0.1" in text and "-p 11211" in text and "-u memcache" in text
     switched_on = re.sub(r"^# (-(?:v|vv|c 1024|k|M|r))$", r"\1", text, flags=re.M)
     for config in (text, switched_on):
-        port = two_ports()
+        port = free_port()
         config = config.replace("-p 11211", "-p %d" % port).replace(
             "/var/run/memcached", where).replace("-u memcache", "-u " + USER)
         if os.path.exists(where + "/memcached.pid"):

@@ -15,6 +15,7 @@ import collections
 import ctypes
 import fcntl
 import os
+import random
 import re
 import shutil
 import signal
@@ -59,11 +60,28 @@ def wait_for(condition, what, timeout_s=TIMEOUT_S):
         time.sleep(0.005)
 
 
+_port_locks = []
+
+
 def free_port():
-    """A TCP port that nobody uses now, for programs that cannot choose one themselves."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port free for TCP and UDP, for programs that cannot choose one themselves. It lies below the
+    ports that the kernel gives to outgoing connections, and an abstract socket named after it keeps
+    it for this process, so nobody takes it between the choice and its use."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        below = int(f.read().split()[0])
+    while True:
+        port = random.randrange(min(10000, below // 2), below)
+        lock = socket.socket(socket.AF_UNIX)
+        try:
+            lock.bind("\0keepd-test-port-%d" % port)
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as s:
+                    s.bind(("0.0.0.0", port))
+        except OSError:
+            lock.close()
+            continue
+        _port_locks.append(lock)
+        return port
 
 
 # ---------------------------------------------------------------- the server

@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 
-from harness import (MIB, Conn, Server, case, folder, packet, run, run_program, store_packet,
+from harness import (MIB, Conn, Server, case, folder, free_port, packet, run, run_program, store_packet,
                      user_args, wait_for)
 
 FRAME = struct.Struct(">HHHH")
@@ -311,9 +311,7 @@ def port_in_use():
 
 @case
 def the_udp_port_is_the_tcp_port_without_p():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     with Server("-U", port, "-l", "127.0.0.1", listen=None) as server:
         assert server.port == port
         with Client(server) as c:
