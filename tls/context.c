@@ -251,6 +251,53 @@ static bool load_named(struct context *context, struct tls_report *report)
     return true;
 }
 
+static void append_word(char *out, size_t size, const char *word, char separator)
+{
+    size_t at = strlen(out), n = strlen(word);
+    if (at + n + 2 > size)
+        return;
+    if (at > 0)
+        out[at++] = separator;
+    memcpy(out + at, word, n + 1);
+}
+
+static void describe_versions(SSL_CTX *ctx, const STACK_OF(SSL_CIPHER) * ciphers, char *out,
+                              size_t size)
+{
+    static const char *const names[] = {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
+    bool has_old = false, has_new = false;
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+        bool is_13 =
+            strcmp(SSL_CIPHER_get_version(sk_SSL_CIPHER_value(ciphers, i)), "TLSv1.3") == 0;
+        has_new = has_new || is_13;
+        has_old = has_old || !is_13;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        bool is_allowed = SSL_CTX_get_min_proto_version(ctx) <= version_numbers[i];
+        /* From level 1 on OpenSSL 3 has no signature that TLS 1.0 and 1.1 could use. */
+        bool is_possible =
+            i == 3 ? has_new : has_old && (i == 2 || SSL_CTX_get_security_level(ctx) == 0);
+        if (is_allowed && is_possible)
+            append_word(out, size, names[i], ' ');
+    }
+}
+
+/* Asks a session, since what a context was told is not all that counts. */
+static bool describe_offer(SSL_CTX *ctx, struct context_offer *offer)
+{
+    SSL *ssl = SSL_new(ctx);
+    STACK_OF(SSL_CIPHER) *ciphers = ssl != NULL ? SSL_get1_supported_ciphers(ssl) : NULL;
+    bool is_there = ciphers != NULL;
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++)
+        append_word(offer->ciphers, sizeof offer->ciphers,
+                    SSL_CIPHER_get_name(sk_SSL_CIPHER_value(ciphers, i)), ':');
+    describe_versions(ctx, ciphers, offer->versions, sizeof offer->versions);
+    sk_SSL_CIPHER_free(ciphers);
+    SSL_free(ssl);
+    ERR_clear_error();
+    return is_there;
+}
+
 struct context *context_create(struct tls *tls, const struct tls_config *config, int64_t now_s,
                                struct tls_report *report_out)
 {
@@ -267,8 +314,13 @@ struct context *context_create(struct tls *tls, const struct tls_config *config,
     context->ssl_ctx =
         load_ssl_ctx(context, &main_files, context->config.key_format, &context->facts, report_out);
     if (context->ssl_ctx == NULL || !load_trust(context, report_out) ||
-        !load_named(context, report_out))
+        !load_named(context, report_out)) {
         context_destroy(&context);
+    } else if (!describe_offer(context->ssl_ctx, &context->offer)) {
+        (void)report_fail(report_out, CHECK_WORDS, config->chain_cert,
+                          "no cipher is left, or memory is short");
+        context_destroy(&context);
+    }
     return context;
 }
 
@@ -303,50 +355,4 @@ SSL_CTX *context_for_name(const struct context *context, const char *name)
         if (name_fits(context->named[i].name, name))
             return context->named[i].ssl_ctx;
     return context->ssl_ctx;
-}
-
-static void append_word(char *out, size_t size, const char *word, char separator)
-{
-    size_t at = strlen(out), n = strlen(word);
-    if (at + n + 2 > size)
-        return;
-    if (at > 0)
-        out[at++] = separator;
-    memcpy(out + at, word, n + 1);
-}
-
-static void describe_versions(SSL_CTX *ctx, const STACK_OF(SSL_CIPHER) * ciphers, char *out,
-                              size_t size)
-{
-    static const char *const names[] = {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
-    bool has_old = false, has_new = false;
-    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
-        bool is_13 =
-            strcmp(SSL_CIPHER_get_version(sk_SSL_CIPHER_value(ciphers, i)), "TLSv1.3") == 0;
-        has_new = has_new || is_13;
-        has_old = has_old || !is_13;
-    }
-    for (size_t i = 0; i < 4; i++) {
-        bool is_allowed = SSL_CTX_get_min_proto_version(ctx) <= version_numbers[i];
-        /* From level 1 on OpenSSL 3 has no signature that TLS 1.0 and 1.1 could use. */
-        bool is_possible =
-            i == 3 ? has_new : has_old && (i == 2 || SSL_CTX_get_security_level(ctx) == 0);
-        if (is_allowed && is_possible)
-            append_word(out, size, names[i], ' ');
-    }
-}
-
-void context_describe_offer(const struct context *context, struct tls_info *info_out)
-{
-    info_out->versions[0] = info_out->ciphers[0] = '\0';
-    SSL *ssl = SSL_new(context->ssl_ctx);
-    STACK_OF(SSL_CIPHER) *ciphers = ssl != NULL ? SSL_get1_supported_ciphers(ssl) : NULL;
-    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++)
-        append_word(info_out->ciphers, sizeof info_out->ciphers,
-                    SSL_CIPHER_get_name(sk_SSL_CIPHER_value(ciphers, i)), ':');
-    if (ciphers != NULL)
-        describe_versions(context->ssl_ctx, ciphers, info_out->versions, sizeof info_out->versions);
-    sk_SSL_CIPHER_free(ciphers);
-    SSL_free(ssl);
-    ERR_clear_error();
 }

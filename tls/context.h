@@ -12,6 +12,12 @@
 
 #define CONTEXT_TRUST_SIZE 32
 
+/* Names of what a client can get, which the system's policy may have narrowed. */
+struct context_offer {
+    char versions[40];
+    char ciphers[1024];
+};
+
 struct context_named {
     char *name; /* lower case */
     SSL_CTX *ssl_ctx;
@@ -24,6 +30,7 @@ struct context {
     size_t n_named;
     struct tls_config config;
     struct certificate_facts facts;
+    struct context_offer offer;
     uint8_t trust[CONTEXT_TRUST_SIZE]; /* digest of CA and CRL: the same = the same verdicts */
     int64_t crl_next_update_s;
     int64_t loaded_s;
@@ -41,8 +48,5 @@ void context_destroy(struct context **context);
 
 /* The certificate for a name that a client asked for; the default where none fits. */
 SSL_CTX *context_for_name(const struct context *context, const char *name);
-
-/* Names of versions and ciphers that a client can get. */
-void context_describe_offer(const struct context *context, struct tls_info *info_out);
 
 #endif

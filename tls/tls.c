@@ -202,7 +202,8 @@ void tls_info(struct tls *tls, int64_t now_s, struct tls_info *info_out)
     info_out->crl_next_update_s = context->crl_next_update_s;
     info_out->loaded_s = context->loaded_s;
     info_out->has_kernel_tls = context->config.has_kernel_tls && wire_kernel_tls_is_built();
-    context_describe_offer(context, info_out);
+    memcpy(info_out->versions, context->offer.versions, sizeof info_out->versions);
+    memcpy(info_out->ciphers, context->offer.ciphers, sizeof info_out->ciphers);
     state_drop(&context);
 }
 

@@ -119,6 +119,7 @@ START_TEST(each_allocation_of_a_reload_fails_once)
         struct tls_info info;
         tls_info(tls, pair_now(), &info);
         ck_assert_uint_eq(info.generation, 1 + n_good);
+        ck_assert_str_eq(info.versions, "TLSv1.2 TLSv1.3");
         ck_assert_int_eq(report.text[0] == '\0', has_worked);
     } while (n_until_failure == 0 && n < 100000);
     ck_assert_int_gt(n, 100);
