@@ -1,12 +1,12 @@
 #include "server/command.h"
 
 #include "base/number.h"
+#include "config.h"
 #include "server/log.h"
 #include "server/stream.h"
 
 #include <stdlib.h>
 
-#define COMPATIBLE_VERSION "1.6.45" /* the memcached whose protocol this is; clients gate on it */
 #define MEMLIMIT_MIN_MIB   8
 #define MEMLIMIT_MAX_MIB   1000000000
 #define CLASS_MAX          63 /* memcached's highest slab class */

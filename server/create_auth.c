@@ -1,6 +1,5 @@
 #include "server/create_auth.h"
 
-#include "auth/auth.h"
 #include "server/log.h"
 
 #include <stdio.h>
@@ -20,12 +19,12 @@ static void on_event(void *arg, const struct auth_event *event)
                      auth_event_word(event->kind), fields);
 }
 
-static struct auth_now auth_time(void)
+struct auth_now auth_time(const struct server *server)
 {
     struct timespec mono;
     clock_gettime(CLOCK_MONOTONIC, &mono);
     return (struct auth_now){
-        .wall_s = time(NULL),
+        .wall_s = server_now(server),
         .mono_ms = (uint64_t)mono.tv_sec * 1000 + (uint64_t)mono.tv_nsec / 1000000,
     };
 }
@@ -52,7 +51,7 @@ bool create_auth(struct server *server)
     };
     if (!settings->requires_login)
         return true;
-    server->auth = auth_create(&config, auth_time(), &error);
+    server->auth = auth_create(&config, auth_time(server), &error);
     if (server->auth == NULL)
         fprintf(stderr, "keepd: %s\n", error.text);
     return server->auth != NULL;
@@ -66,5 +65,5 @@ static void print_row(void *arg, const struct auth_explanation *row)
 
 void explain_auth(struct server *server, const char *user)
 {
-    auth_explain(server->auth, user, auth_time(), print_row, stdout);
+    auth_explain(server->auth, user, auth_time(server), print_row, stdout);
 }

@@ -1,7 +1,7 @@
 #include "server/login.h"
 
-#include "auth/auth.h"
 #include "server/answer.h"
+#include "server/create_auth.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/steps.h"
@@ -12,7 +12,6 @@
 
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define BINDING_MAX 64
 #define EVERYTHING  UINT32_MAX
@@ -34,12 +33,7 @@ struct login {
 
 static struct auth_now now_of(const struct conn *conn)
 {
-    struct timespec mono;
-    clock_gettime(CLOCK_MONOTONIC, &mono);
-    return (struct auth_now){
-        .wall_s = server_now(conn->worker->server),
-        .mono_ms = (uint64_t)mono.tv_sec * 1000 + (uint64_t)mono.tv_nsec / 1000000,
-    };
+    return auth_time(conn->worker->server);
 }
 
 static struct auth *auth_of(const struct conn *conn)

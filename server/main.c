@@ -614,6 +614,7 @@ int main(int argc, char **argv)
         atomic_store(&m->server.is_crawler_on, true);
         m->wall_at_start = time(NULL);
         clock_gettime(CLOCK_MONOTONIC, &m->monotonic_at_start);
+        atomic_store(&m->server.now, seconds_now(m));
         bool is_check = m->settings.checks_config || m->settings.checks_auth_of != NULL;
         code = is_check ? check(m) : serve(m);
     }

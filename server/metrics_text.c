@@ -98,7 +98,7 @@ static void print_server(struct page *page)
 #undef METRIC_GROUP
 #undef PART
     print_head(page, "memcached_version", GAUGE, "The memcached whose protocol this is.");
-    print(page, "memcached_version{version=\"1.6.45\"} 1\n");
+    print(page, "memcached_version{version=\"%s\"} 1\n", COMPATIBLE_VERSION);
     print_head(page, "keepd_build_info", GAUGE, "The version of keepd.");
     print(page, "keepd_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
 }

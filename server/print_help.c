@@ -150,7 +150,7 @@ void print_help(FILE *out)
 
 void print_version(FILE *out)
 {
-    fprintf(out, "keepd %s (compatible with memcached 1.6.45)\n", PACKAGE_VERSION);
+    fprintf(out, "keepd %s (compatible with memcached %s)\n", PACKAGE_VERSION, COMPATIBLE_VERSION);
 }
 
 void print_license(FILE *out)

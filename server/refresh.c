@@ -1,7 +1,7 @@
 #include "server/refresh.h"
 
-#include "auth/auth.h"
 #include "server/command.h"
+#include "server/create_auth.h"
 #include "server/jobs.h"
 #include "server/log.h"
 #include "server/steps.h"
@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static bool refresh_tls(struct server *server, struct tls_report *report)
 {
@@ -42,12 +41,7 @@ void refresh_tend(struct server *server)
 static bool refresh_auth(struct server *server, char *reason, size_t n_reason)
 {
     struct auth_error error;
-    struct timespec mono;
-    clock_gettime(CLOCK_MONOTONIC, &mono);
-    struct auth_now now = {.wall_s = server_now(server),
-                           .mono_ms =
-                               (uint64_t)mono.tv_sec * 1000 + (uint64_t)mono.tv_nsec / 1000000};
-    if (auth_reload(server->auth, now, &error) != AUTH_OK) {
+    if (auth_reload(server->auth, auth_time(server), &error) != AUTH_OK) {
         log_event(server->log, LOG_LEVEL_ERROR, "users_not_reloaded", LOG_STR("reason", error.text),
                   LOG_END);
         snprintf(reason, n_reason, "%s", error.text);

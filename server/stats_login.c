@@ -1,11 +1,10 @@
 #include "server/stat_list.h"
 
-#include "auth/auth.h"
+#include "server/create_auth.h"
 #include "server/login.h"
 #include "server/tenant.h"
 
 #include <stdio.h>
-#include <time.h>
 
 /* Lists of events: names are numbers, values words of key=value. */
 struct events {
@@ -104,7 +103,6 @@ enum execute_result command_stats_auth(const struct command *c)
 {
     struct stat_list list = {c, true};
     struct auth_counters n;
-    struct timespec mono;
     if (auth_of(c) == NULL) {
         stat_text(&list, "login", "not required");
         return stat_list_end(&list);
@@ -119,9 +117,8 @@ enum execute_result command_stats_auth(const struct command *c)
     stat_u64(&list, "queued", n.queued);
     stat_u64(&list, "denials", n.denials);
     stat_u64(&list, "warnings", n.warnings);
-    clock_gettime(CLOCK_MONOTONIC, &mono);
-    struct auth_now now = {c->now, (uint64_t)mono.tv_sec * 1000};
     if (login_is_operator(c->conn))
-        auth_explain(auth_of(c), NULL, now, visit_explanation, &list);
+        auth_explain(auth_of(c), NULL, auth_time(c->conn->worker->server), visit_explanation,
+                     &list);
     return stat_list_end(&list);
 }
