@@ -50,7 +50,7 @@ struct conn {
     bool wants_bytes;               /* what is buffered is no whole request: read first */
     bool closes_after_flush;
     bool has_spoken;                /* at least one byte has come */
-    bool has_opened;                /* its first bytes were looked at */
+    bool has_opened;                /* its first bytes were looked at, and told enough */
     uint8_t close_reason;
     short armed;                    /* EV_READ, EV_WRITE: what the event waits for now */
     _Atomic uint32_t last_active;   /* Unix second of the last bytes; read by `stats conns` */

@@ -3,6 +3,7 @@
 #include "server/conn.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/steps.h"
 #include "tls/tls.h"
 
 #include <errno.h>
@@ -15,13 +16,19 @@ static enum io plain_handshake(struct conn *conn)
     return IO_DONE;
 }
 
+/* As many bytes of a record's head tell a hello from anything else. */
+#define OPENING_ENOUGH 3
+
 /* Whose client library has TLS turned on for a port without: it would wait for an answer that it
- * never understands. A hello that comes in pieces below a record's head is not worth the memory. */
+ * never understands. first is all that has come and was not taken by a request. */
 static bool speaks_tls(struct conn *conn, struct slice first)
 {
     char address[ADDRESS_TEXT_MAX];
+    bool looks_like_tls = tls_recognise(first) == TLS_OPENING_HELLO;
+    if (looks_like_tls && first.n < OPENING_ENOUGH)
+        return false;
     conn->has_opened = true;
-    if (first.n < 3 || tls_recognise(first) != TLS_OPENING_HELLO)
+    if (!looks_like_tls)
         return false;
     address_render_host(&conn->peer, address, sizeof address);
     log_security(conn->worker->server->log, "tls_on_plain_port", LOG_STR("address", address),
@@ -29,12 +36,19 @@ static bool speaks_tls(struct conn *conn, struct slice first)
     return true;
 }
 
+/* Until it has opened, a connection reads into its input only: what came before lies in front. */
+static struct slice unread_with(struct conn *conn, size_t n_new)
+{
+    const struct input *in = conn_input(conn);
+    return slice_of(in->p + in->at, in->n - in->at + n_new);
+}
+
 static enum io plain_read(struct conn *conn, void *p, size_t n, size_t *n_out)
 {
     for (;;) {
         ssize_t got = recv(conn->fd, p, n, 0);
         if (got > 0) {
-            if (UNLIKELY(!conn->has_opened) && speaks_tls(conn, slice_of(p, (size_t)got)))
+            if (UNLIKELY(!conn->has_opened) && speaks_tls(conn, unread_with(conn, (size_t)got)))
                 return IO_CLOSED;
             *n_out = (size_t)got;
             return IO_DONE;

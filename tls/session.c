@@ -78,10 +78,16 @@ void tls_session_destroy(struct tls_session **session)
     free(s);
 }
 
+/* Has the peer begun with something that is no TLS? */
+static bool is_plain(const struct tls_session *session)
+{
+    return !session->is_ready && session->opening != TLS_OPENING_HELLO &&
+           session->opening != TLS_OPENING_NONE;
+}
+
 static enum tls_fault classify(const struct tls_session *session, unsigned long error)
 {
-    if (!session->is_ready && session->opening != TLS_OPENING_HELLO &&
-        session->opening != TLS_OPENING_NONE)
+    if (is_plain(session))
         return TLS_FAULT_PLAIN;
     if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE)
         return TLS_FAULT_SYSTEM;
@@ -148,6 +154,8 @@ static enum tls_outcome settle(struct tls_session *session, int result)
         return TLS_WANT_WRITE;
     case SSL_ERROR_ZERO_RETURN: {
         bool is_clean = session->is_ready && !session->saw_eof;
+        if (is_plain(session))
+            return end(session, TLS_FAULT_PLAIN);
         return end(session, is_clean ? TLS_FAULT_NONE : TLS_FAULT_CUT);
     }
     case SSL_ERROR_SSL:
@@ -156,6 +164,8 @@ static enum tls_outcome settle(struct tls_session *session, int result)
         return break_off(session, classify(session, session->openssl_error));
     default:
         ERR_clear_error();
+        if (is_plain(session))
+            return break_off(session, TLS_FAULT_PLAIN);
         if (session->saw_eof || error == ECONNRESET || error == EPIPE)
             return break_off(session, TLS_FAULT_CUT);
         if (session->system_error == 0)
@@ -198,8 +208,7 @@ enum tls_outcome tls_handshake(struct tls_session *session)
     }
     enum tls_outcome outcome = settle(session, result);
     /* A line shorter than a record's head would leave OpenSSL waiting for the rest of it. */
-    bool is_plain = session->opening != TLS_OPENING_NONE && session->opening != TLS_OPENING_HELLO;
-    if (outcome != TLS_CLOSED && is_plain)
+    if (outcome != TLS_CLOSED && is_plain(session))
         return break_off(session, TLS_FAULT_PLAIN);
     return outcome;
 }
