@@ -36,6 +36,7 @@ LIVE = os.path.join(SRCDIR, "t", "live")
 IS_REFERENCE = os.path.basename(KEEPD).startswith("memcached")
 # A sanitizer makes everything slower and fatter: deadlines and memory bounds grow by this.
 SLACK = 5 if os.environ.get("KEEPD_SANITIZED") else 1
+os.environ.setdefault("TSAN_OPTIONS", "suppressions=" + os.path.join(SRCDIR, "t", "tsan.supp"))
 TIMEOUT_S = 15 * SLACK
 FILE_TIMEOUT_S = 240 * SLACK
 

@@ -271,6 +271,31 @@ def connection_reuse_tls_then_junk():
 
 
 @case
+def descriptor_numbers_are_reused():
+    """A worker forgets a closed connection after its number may belong to another worker's: nobody is
+    forgotten in its place."""
+    with TlsServer("-m", 64, "-t", 4) as server:
+        contexts = [client_context(version) for version in VERSIONS]
+
+        def come_and_go(i):
+            lasting = [server.tls(context=contexts[i % 2]), server.connect()]
+            for k in range(400 // SLACK):
+                for c in lasting:
+                    c.send(b"mn\r\n")
+                with (server.tls(context=contexts[k % 2]) if k % 4 == 0 else server.connect()) as c:
+                    assert c.ask(b"mn") == b"MN"
+                    lasting.append(server.connect())
+                for c in lasting[:2]:
+                    assert c.line() == b"MN"
+                assert lasting[-1].ask(b"mn") == b"MN"
+                if len(lasting) > 6:
+                    lasting.pop(random.randrange(2, 6)).close()
+            for c in lasting:
+                c.close()
+        in_threads(8, come_and_go)
+
+
+@case
 def no_compression_no_renegotiation():
     with TlsServer("-m", 64) as server:
         with server.tls(version=V12) as c:
