@@ -40,6 +40,7 @@ struct session {
     struct tenant *tenant;
     struct cache_tenant *cache; /* tenant->cache */
     struct tenant_counters *counters;
+    bool has_entered; /* counted as a connection of the tenant */
     uint32_t allowed; /* bit n: requests of enum command_class n are done without asking */
 };
 
@@ -49,6 +50,7 @@ struct conn {
     uint8_t after_flush;            /* the state to go on with when the socket took all */
     bool wants_bytes;               /* what is buffered is no whole request: read first */
     bool closes_after_flush;
+    bool owes_pause;                /* served for a tenant with limits since its last pause */
     bool has_spoken;                /* at least one byte has come */
     bool has_opened;                /* its first bytes were looked at, and told enough */
     uint8_t close_reason;

@@ -57,13 +57,6 @@ void execute_refusal(struct conn *conn, const struct request *request)
         conn->closes_after_flush = true;
 }
 
-void execute_mark_refused(struct request *request)
-{
-    if (request->verb == VERB_BAD || request->key.n == 0)
-        return;
-    request->status = (uint8_t)login_status_denied(request);
-}
-
 /* What is left of the value of a request that does not want it is discarded as it arrives. */
 static bool swallow_rest(struct conn *conn, const struct request *request)
 {

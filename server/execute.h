@@ -23,9 +23,6 @@ void execute_upload(struct conn *conn, const struct request *request, uint64_t h
 void execute_refuse_value(struct conn *conn, const struct request *request, uint64_t hash,
                           enum status status);
 
-/* Turns a request of a tenant that is over its limits into the refusal that old clients survive. */
-void execute_mark_refused(struct request *request);
-
 /* Answers request->status. */
 void execute_refusal(struct conn *conn, const struct request *request);
 

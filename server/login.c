@@ -21,7 +21,6 @@ struct login {
     struct auth_session *session;
     struct conn *conn;
     struct message message; /* the check is done */
-    bool has_entered;       /* counted as a connection of its tenant */
     uint8_t verb;           /* what to answer: */
     uint8_t dialect;
     uint8_t opcode;
@@ -162,13 +161,17 @@ static void set_rights(struct conn *conn)
                      : auth_gate_mask(auth, conn->login != NULL ? conn->login->session : NULL);
 }
 
+static void leave(struct conn *conn)
+{
+    if (conn->session.has_entered)
+        tenant_leave(conn->session.tenant);
+    conn->session.has_entered = false;
+}
+
 /* Nobody: the default tenant, which is empty where logins are required. */
 static bool leave_tenant(struct conn *conn)
 {
-    if (conn->login != NULL && conn->login->has_entered) {
-        tenant_leave(conn->session.tenant);
-        conn->login->has_entered = false;
-    }
+    leave(conn);
     bool is_bound = bind_tenant(conn, tenants_get(conn->worker->server->tenants, 0));
     set_rights(conn);
     if (auth_of(conn) != NULL)
@@ -179,17 +182,15 @@ static bool leave_tenant(struct conn *conn)
 /* The identity's tenant takes the connection in; false when it is full or unknown. */
 static bool enter_tenant(struct conn *conn)
 {
-    struct login *login = conn->login;
-    uint32_t id = auth_identity_tenant(auth_session_identity(login->session));
+    uint32_t id = auth_identity_tenant(login_identity(conn));
     struct tenant *tenant = tenants_get(conn->worker->server->tenants, id);
     if (tenant == NULL || !tenant_enter(tenant))
         return false;
-    login->has_entered = true;
     if (!bind_tenant(conn, tenant)) {
         tenant_leave(tenant);
-        login->has_entered = false;
         return false;
     }
+    conn->session.has_entered = true;
     set_rights(conn);
     strangers_remove(conn);
     return true;
@@ -239,10 +240,9 @@ static struct login *login_of(struct conn *conn)
 void login_end(struct conn *conn)
 {
     struct login *login = conn->login;
+    leave(conn);
     if (login == NULL)
         return;
-    if (login->has_entered)
-        tenant_leave(conn->session.tenant);
     auth_session_destroy(&login->session);
     free(login);
     conn->login = NULL;
@@ -268,6 +268,9 @@ bool login_begin(struct conn *conn)
     if (!leave_tenant(conn))
         return false;
     conn->auth_generation = auth_of(conn) != NULL ? auth_generation(auth_of(conn)) : 0;
+    /* Without logins everybody is in it from the start. A datagram socket is no connection. */
+    if (auth_of(conn) == NULL && conn->listener != NULL)
+        conn->session.has_entered = tenant_enter(conn->session.tenant);
     if (listener_is_unix(conn->listener))
         login_by_transport(conn);
     return true;

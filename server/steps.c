@@ -5,11 +5,11 @@
 #include "server/probes.h"
 #include "server/stream.h"
 #include "server/tenant.h"
+#include "server/traffic.h"
 #include "server/upload.h"
 #include "server/watch.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #define INPUT_SPARE 2048 /* a read into the connection's own buffer has at least this much room */
 #define INPUT_MAX   (MULTIGET_LINE_MAX + (64u << 10))
@@ -92,38 +92,13 @@ static void rewind_to(struct conn *conn, struct input *in, const struct batch_en
     conn->parser = entry->before;
 }
 
-/* Traffic of a tenant with limits: what was served is booked; who is over its limits waits a while
- * before the next read, and beyond that its requests are refused as old clients survive it. */
-static int64_t monotonic_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static unsigned count_ops(const struct batch_entry *entries, size_t n)
-{
-    unsigned n_ops = 0;
-    for (size_t i = 0; i < n; i++)
-        n_ops += entries[i].request.key.n > 0;
-    return n_ops;
-}
-
+/* Held back once for what it has done; now it reads again. */
 static enum step step_paused(struct conn *conn)
 {
     conn->is_job_done = false;
+    conn->owes_pause = false;
     conn_enter(conn, CONN_HEAD);
     return STEP_AGAIN;
-}
-
-/* Milliseconds that the connection is to be held back for; 0 for most tenants, without a look at
- * the clock. */
-static unsigned pause_due(const struct conn *conn)
-{
-    if (LIKELY(!tenant_is_limited(conn->session.tenant)))
-        return 0;
-    unsigned ms = tenant_debt_ms(conn->session.tenant, monotonic_ns());
-    return ms < TENANT_DELAY_MS ? ms : TENANT_DELAY_MS;
 }
 
 enum progress {
@@ -134,21 +109,6 @@ enum progress {
     PROGRESS_SPENT, /* the turn's budget is used up */
     PROGRESS_CLOSE, /* write, then close */
 };
-
-/* A tenant whose debt is more than a pause can cover has its requests refused. */
-static void charge_batch(struct conn *conn, struct batch_entry *entries, size_t n,
-                         const struct input *in)
-{
-    struct tenant *tenant = conn->session.tenant;
-    int64_t now = monotonic_ns();
-    bool is_over = tenant_debt_ms(tenant, now) > TENANT_DELAY_MS;
-    for (size_t i = 0; i < n && is_over; i++)
-        execute_mark_refused(&entries[i].request);
-    if (is_over)
-        atomic_fetch_add(&tenant->n_refused, n);
-    else if (n > 0)
-        tenant_charge(tenant, count_ops(entries, n), in->at - entries[0].start, now);
-}
 
 /* What was answered before may hold memory back that a store needs: values that go out by reference
  * go first, and copied ones are not looked at again. */
@@ -166,8 +126,7 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
     enum parse_result result;
     size_t n = batch_parse(conn, in, &result);
     struct batch_entry *entries = conn->worker->batch;
-    if (UNLIKELY(tenant_is_limited(conn->session.tenant)))
-        charge_batch(conn, entries, n, in);
+    bool is_limited = traffic_is_limited(conn);
     for (size_t i = 0; i < n; i++) {
         if (must_write_first(conn, &entries[i].request)) {
             rewind_to(conn, in, &entries[i]);
@@ -179,9 +138,12 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
         }
         if (UNLIKELY(conn->worker->sample.is_on))
             latency_note(&conn->worker->sample, entries[i].request.verb);
-        PROBE(3, process__command__start, conn->fd, in->p + entries[i].start,
-              (i + 1 < n ? entries[i + 1].start : in->at) - entries[i].start);
-        enum execute_result executed = execute(conn, &entries[i].request, entries[i].hash);
+        size_t n_bytes = (i + 1 < n ? entries[i + 1].start : in->at) - entries[i].start;
+        PROBE(3, process__command__start, conn->fd, in->p + entries[i].start, n_bytes);
+        enum execute_result executed =
+            LIKELY(!is_limited)
+                ? execute(conn, &entries[i].request, entries[i].hash)
+                : traffic_execute(conn, &entries[i].request, entries[i].hash, n_bytes);
         PROBE(3, process__command__end, conn->fd, NULL, 0);
         switch (executed) {
         case EXECUTE_NEXT:
@@ -233,17 +195,6 @@ static enum step flush_then_close(struct conn *conn)
     }
 }
 
-static enum step flush_then_pause(struct conn *conn)
-{
-    enum step step = flush_then(conn, CONN_HEAD, STEP_AGAIN);
-    if (step != STEP_AGAIN)
-        return step;
-    unsigned ms = pause_due(conn);
-    if (ms == 0)
-        return STEP_WAIT;
-    return conn_sleep(conn, ms, step_paused) ? STEP_WAIT : STEP_CLOSE;
-}
-
 static enum step yield(struct conn *conn)
 {
     counter_add(&conn->worker->counters->conn_yields, 1);
@@ -284,6 +235,9 @@ static enum step serve(struct conn *conn)
 {
     bool is_full = false;
     if (conn->wants_bytes) {
+        unsigned pause_ms = UNLIKELY(conn->owes_pause) ? traffic_pause_ms(conn) : 0;
+        if (pause_ms > 0)
+            return conn_sleep(conn, pause_ms, step_paused) ? STEP_WAIT : STEP_CLOSE;
         switch (conn_read(conn, &is_full)) {
         case IO_DONE:
             break;
@@ -312,8 +266,6 @@ static enum step serve(struct conn *conn)
             continue;
         case PROGRESS_MORE:
             conn->wants_bytes = true;
-            if (UNLIKELY(pause_due(conn) > 0))
-                return flush_then_pause(conn);
             if (conn->worker->is_draining && !is_full)
                 return flush_then_close(conn);
             return flush_then(conn, CONN_HEAD, is_full ? STEP_AGAIN : STEP_WAIT);
@@ -410,6 +362,7 @@ enum step step_stream(struct conn *conn)
 {
     for (unsigned n_parts = 0; n_parts < 64; n_parts++) {
         bool is_over = stream_fill(conn);
+        traffic_book_part(conn);
         if (is_over)
             stream_end(conn);
         enum conn_state next = is_over ? CONN_HEAD : CONN_STREAM;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND_NS 1000000000ll
+#define SECOND_NS   1000000000ll
+#define DEBT_MAX_S  3600 /* one huge value does not lock a tenant out for longer */
 
 struct tenant *tenant_create(unsigned id, const char *name, struct cache_tenant *cache,
                              unsigned n_workers, char prefix_delimiter, bool is_detail_on)
@@ -179,11 +180,18 @@ void tenant_tell_drop(struct tenant *tenant, uint64_t hash)
 /* ---- limits: each is a time up to which the traffic is paid for. It runs ahead of now while more
  * comes than is allowed, and may lie one second behind it: that second is the burst. ---- */
 
+/* A debt was made at the old price: it goes with it. */
+static void set_rate(_Atomic uint64_t *max, _Atomic int64_t *paid_until, uint64_t value)
+{
+    if (atomic_exchange(max, value) != value)
+        atomic_store(paid_until, 0);
+}
+
 void tenant_limit(struct tenant *tenant, uint64_t connections, uint64_t ops, uint64_t bytes)
 {
     atomic_store(&tenant->max_connections, connections);
-    atomic_store(&tenant->max_ops, ops);
-    atomic_store(&tenant->max_bytes, bytes);
+    set_rate(&tenant->max_ops, &tenant->ops_paid_until, ops);
+    set_rate(&tenant->max_bytes, &tenant->bytes_paid_until, bytes);
 }
 
 bool tenant_enter(struct tenant *tenant)
@@ -216,13 +224,16 @@ unsigned tenant_debt_ms(const struct tenant *tenant, int64_t now_ns)
 
 static void charge(_Atomic int64_t *paid_until, uint64_t n, uint64_t max, int64_t now_ns)
 {
-    if (max == 0)
+    if (max == 0 || n == 0)
         return;
-    int64_t price = (int64_t)((double)n / (double)max * (double)SECOND_NS);
+    double seconds = (double)n / (double)max;
+    int64_t price = (int64_t)((seconds < DEBT_MAX_S ? seconds : DEBT_MAX_S) * (double)SECOND_NS);
     int64_t old = atomic_load_explicit(paid_until, memory_order_relaxed), new;
     do {
         int64_t from = old < now_ns - SECOND_NS ? now_ns - SECOND_NS : old;
         new = from + price;
+        if (new > now_ns + DEBT_MAX_S * SECOND_NS)
+            new = now_ns + DEBT_MAX_S * SECOND_NS;
     } while (!atomic_compare_exchange_weak(paid_until, &old, new));
 }
 

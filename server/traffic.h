@@ -1,0 +1,25 @@
+/* traffic.h - a tenant's limits on traffic, applied to the requests of its connections.
+ * Owns: nothing; what is booked stands in struct tenant.   Thread: the connection's worker.
+ * Never: refuses what old clients do not survive: logins, stats, and whatever names no key. */
+#ifndef SERVER_TRAFFIC_H
+#define SERVER_TRAFFIC_H
+
+#include "server/execute.h"
+
+/* Does the connection's tenant have limits? One look, without the clock. */
+bool traffic_is_limited(const struct conn *conn);
+
+/* execute(), for a tenant with limits. A request of n_bytes is booked, and so is its answer. While
+ * the debt is more than TENANT_DELAY_MS can cover, a request for a key is refused instead, and
+ * counted. What is refused is not booked: going on asking does not lengthen the debt. */
+MUST_USE enum execute_result traffic_execute(struct conn *conn, struct request *request,
+                                             uint64_t hash, size_t n_bytes);
+
+/* Books what a long answer has just put into the worker's output. */
+void traffic_book_part(struct conn *conn);
+
+/* Milliseconds that the connection is to be held back for before it reads: what its tenant owes, at
+ * most TENANT_DELAY_MS. */
+unsigned traffic_pause_ms(const struct conn *conn);
+
+#endif
