@@ -295,6 +295,8 @@ static bool open_spec(struct listener_set *set, const struct listen_spec *spec, 
     struct listener *grown = realloc(set->listeners, (set->n_listeners + n) * sizeof *grown);
     if (grown == NULL) {
         snprintf(error, n_error, "out of memory");
+        while (n > 0)
+            close(fds[--n]);
         return false;
     }
     set->listeners = grown;

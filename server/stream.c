@@ -138,9 +138,11 @@ bool stream_fill(struct conn *conn)
                                   PART_ITEMS, worker->now, visit, conn);
     if (stream->is_bounded && stream->n_left == 0)
         is_going_on = false;
-    if (stream->is_broken)
-        conn->closes_after_flush = true;
-    if (is_going_on && !stream->is_broken)
+    if (stream->is_broken) {
+        conn->closes_after_flush = true; /* without END: it would look complete */
+        return true;
+    }
+    if (is_going_on)
         return false;
     struct slice end = stream->kind == STREAM_MGDUMP ? SLICE("EN\r\n") : SLICE("END\r\n");
     if (!answer_raw(conn, end))

@@ -278,12 +278,16 @@ static size_t open_spec(const struct server *server, const struct listen_spec *s
     return listen_sockets_open_udp(spec->host, port < 0 ? 0 : port, fds, error, n_error);
 }
 
+/* NULL when memory is short: the sockets are closed then. */
 static struct udp_set *add(struct udp_set *set, struct server *server, const int *fds, size_t n)
 {
     size_t n_before = set != NULL ? set->n : 0;
     struct udp_set *grown = realloc(set, sizeof *set + (n_before + n) * sizeof set->sockets[0]);
-    if (grown == NULL)
+    if (grown == NULL) {
+        while (n > 0)
+            close(fds[--n]);
         return NULL;
+    }
     grown->server = server;
     grown->n = n_before + n;
     for (size_t i = 0; i < n; i++) {
