@@ -1,6 +1,7 @@
 #include "auth/cyrus.h"
 
-#include <malloc.h>
+#include "auth/cyrus_memory.h"
+
 #include <pthread.h>
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>
@@ -39,41 +40,11 @@ struct cyrus_exchange {
     sasl_callback_t callbacks[N_CALLBACKS];
 };
 
-/* ---- memory and locks: cyrus frees what held passwords without wiping it ---- */
-
-static void *wiping_malloc(size_t n)
-{
-    return malloc(n);
-}
-
-static void *wiping_calloc(size_t n, size_t size)
-{
-    return calloc(n, size);
-}
-
-static void wiping_free(void *p)
-{
-    if (p != NULL)
-        secret_wipe(p, malloc_usable_size(p));
-    free(p);
-}
-
-static void *wiping_realloc(void *p, size_t n)
-{
-    if (p == NULL)
-        return malloc(n);
-    size_t n_old = malloc_usable_size(p);
-    void *moved = malloc(n);
-    if (moved == NULL)
-        return NULL;
-    memcpy(moved, p, n_old < n ? n_old : n);
-    wiping_free(p);
-    return moved;
-}
+/* ---- locks ---- */
 
 static void *mutex_alloc(void)
 {
-    pthread_mutex_t *mutex = malloc(sizeof *mutex);
+    pthread_mutex_t *mutex = cyrus_malloc(sizeof *mutex);
     if (mutex != NULL)
         pthread_mutex_init(mutex, NULL);
     return mutex;
@@ -92,7 +63,7 @@ static int mutex_unlock(void *mutex)
 static void mutex_free(void *mutex)
 {
     pthread_mutex_destroy(mutex);
-    free(mutex);
+    cyrus_free(mutex);
 }
 
 /* ---- callbacks ---- */
@@ -288,7 +259,7 @@ struct cyrus *cyrus_create(const struct cyrus_options *options, char *reason_out
     cyrus->callbacks[0] = CALLBACK(SASL_CB_LOG, on_log, cyrus);
     cyrus->callbacks[1] = CALLBACK(SASL_CB_GETOPT, on_global_option, cyrus);
     cyrus->callbacks[2] = CALLBACK(SASL_CB_LIST_END, NULL, NULL);
-    sasl_set_alloc(wiping_malloc, wiping_calloc, wiping_realloc, wiping_free);
+    sasl_set_alloc(cyrus_malloc, cyrus_calloc, cyrus_realloc, cyrus_free);
     sasl_set_mutex(mutex_alloc, mutex_lock, mutex_unlock, mutex_free);
     (void)sasl_set_path(SASL_PATH_TYPE_CONFIG, nowhere);
     int result = sasl_server_init(cyrus->callbacks, "memcached");
@@ -362,7 +333,7 @@ static void set_callbacks(struct cyrus_exchange *exchange)
 struct cyrus_exchange *cyrus_open(struct cyrus *cyrus, const struct cyrus_host *host,
                                   const struct cyrus_start *start)
 {
-    struct cyrus_exchange *exchange = calloc(1, sizeof *exchange);
+    struct cyrus_exchange *exchange = cyrus_memory_is_short() ? NULL : calloc(1, sizeof *exchange);
     if (exchange == NULL)
         return NULL;
     exchange->cyrus = cyrus;
@@ -406,6 +377,8 @@ enum cyrus_result cyrus_first(struct cyrus_exchange *exchange, struct slice data
     const char *client = (const char *)data.p;
     if (data.n == 0)
         client = strcmp(exchange->mechanism, "EXTERNAL") == 0 ? "" : NULL;
+    if (cyrus_memory_is_short())
+        return CYRUS_FAILED;
     int result = sasl_server_start(exchange->conn, exchange->mechanism, client, (unsigned)data.n,
                                    &server, &n_server);
     return result_of(result, server, n_server, out);
@@ -416,6 +389,8 @@ enum cyrus_result cyrus_next(struct cyrus_exchange *exchange, struct slice data,
     const char *server = NULL;
     unsigned n_server = 0;
     const char *client = data.n > 0 ? (const char *)data.p : "";
+    if (cyrus_memory_is_short())
+        return CYRUS_FAILED;
     int result = sasl_server_step(exchange->conn, client, (unsigned)data.n, &server, &n_server);
     return result_of(result, server, n_server, out);
 }

@@ -12,6 +12,8 @@ ALLOWED = {
     # cyrus keeps a pointer to the description of a plug-in, and declares it as not constant
     "auth: plug",
     "auth: plugin_name",
+    # cyrus has one allocator for the whole process, without an argument
+    "auth: reserve",
 }
 OBJECT = re.compile(r"^[0-9a-f]+ .{6}O (\.data|\.bss)(\.[\w.]+)?\t[0-9a-f]+ (?:\.hidden )?(\S+)$", re.M)
 CONSTANT = (".rel.ro",)  # relocated at start, read-only after
