@@ -75,6 +75,11 @@ struct instance *instance_create(void)
     return instance;
 }
 
+struct server *instance_server(struct instance *instance)
+{
+    return &instance->server;
+}
+
 void instance_reset(struct instance *instance)
 {
     struct server *server = &instance->server;

@@ -17,6 +17,7 @@ struct instance;
 
 /* Never freed: the process ends with it. */
 struct instance *instance_create(void);
+struct server *instance_server(struct instance *instance);
 /* Forgets all items and what administrative commands changed. */
 void instance_reset(struct instance *instance);
 
