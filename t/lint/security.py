@@ -33,7 +33,8 @@ def exists(place):
         source = tree.read(path)
     except FileNotFoundError:
         return False
-    return not case or re.search(r"\b(def |START_TEST\()%s\b" % re.escape(case), source)
+    begin = r"START_TEST\(" if path.endswith(".c") else r"^@case\b.*\ndef "
+    return not case or re.search("%s%s\\b" % (begin, re.escape(case)), source, re.M)
 
 
 def absent():

@@ -8,7 +8,6 @@ import signal
 import ssl
 import struct
 import subprocess
-import time
 
 from harness import MIB, SLACK, TIMEOUT_S, Conn, case, in_threads, packet, run, wait_for
 from tls_link import (V12, V13, VERSIONS, RecordClient, TlsServer, cert, certificates,
@@ -81,24 +80,6 @@ def tls_to_plain_port():
 
 
 @case
-def silent_handshakes():
-    with TlsServer("-m", 64, "-t", 2, "-c", 2000) as server:
-        silent, context = [], client_context()
-        for i in range(600):
-            c = server.raw()
-            hello = RecordClient(c, context).hello()
-            c.send(hello[:(0, len(hello) // 2, len(hello))[i % 3]])
-            silent.append(c)
-        started = time.monotonic()
-        with server.tls() as c:
-            assert c.set(b"a", b"1") == b"STORED" and c.get(b"a") == b"1"
-        took = time.monotonic() - started
-        assert took < 1 * SLACK or os.getloadavg()[0] > 2, took
-        for c in silent:
-            c.close()
-
-
-@case
 def handshake_timeout():
     """-auth-timeout bounds handshakes, whatever is sent meanwhile."""
     with TlsServer("-m", 64, "--auth-timeout", 2) as server:
@@ -135,7 +116,7 @@ def broken_records():
             at = rng.randrange(5, len(record))
             return record[:at] + bytes([record[at] ^ 1 << rng.randrange(8)]) + record[at + 1:]
         if kind == "in the clear":
-            return b"set a 0 0 1\r\nx\r\n"
+            return b"incr n 1\r\n"
         if kind == "alert in the clear":
             return b"\x15\x03\x03\x00\x02\x02\x28"
         if kind == "hello again":
@@ -146,21 +127,47 @@ def broken_records():
              "wrong version", "bit flipped", "in the clear", "alert in the clear", "hello again",
              "replayed")
     with TlsServer("-m", 64, "-t", 2) as server, server.tls() as witness:
-        assert witness.set(b"a", b"kept") == b"STORED"
         for version in VERSIONS:
             context = client_context(version)
             for seed, kind in enumerate(kinds * 3):
+                assert witness.set(b"n", b"0") == b"STORED"
                 with server.raw() as c:
                     link = RecordClient(c, context).handshake()
                     c.send(link.seal(b"mn\r\n"))
                     assert link.read(4) == b"MN\r\n"
-                    data = damage(kind, link.seal(b"set a 0 0 1\r\nx\r\n"), random.Random(seed))
-                    end_by(c, data)
-                if kind != "replayed" and kind != "empty":
-                    assert witness.get(b"a") == b"kept", kind
-                witness.set(b"a", b"kept")
+                    end_by(c, damage(kind, link.seal(b"incr n 1\r\n"), random.Random(seed)))
+                # Of the replayed two the first is good.
+                assert witness.get(b"n") == (b"1" if kind == "replayed" else b"0"), kind
         assert counter(server, "proto_errors") > 20
         server.check_alive()
+
+
+@case
+def truncated_close():
+    """An end without close_notify may be an attacker's: what is not whole is not executed. Answers to
+    what is whole are sent, since many clients just stop."""
+    with TlsServer("-m", 64) as server, server.connect() as witness:
+        for version in VERSIONS:
+            context = client_context(version)
+            for data, n_cut in ((b"set t 0 0 10\r\n01234", 0), (b"set t 0 0 1\r\nx\r", 0),
+                                (b"set t 0 0 1\r\nx\r\n", 3), (b"flush_all", 0), (packet(0x08)[:23], 0),
+                                (b"set t 0 0 20000\r\n" + b"y" * 16000, 0)):
+                assert witness.set(b"k", b"kept") == b"STORED"
+                before = counter(server, "cut_ends")
+                with server.raw() as c:
+                    link = RecordClient(c, context).handshake()
+                    sealed = link.seal(data)
+                    c.send(sealed[:len(sealed) - n_cut])
+                    c.finish_sending()
+                    c.wait_closed()
+                assert witness.get(b"t") is None and witness.get(b"k") == b"kept", data
+                assert counter(server, "cut_ends") == before + 1, data
+            with server.raw() as c:
+                link = RecordClient(c, context).handshake()
+                c.send(link.seal(b"get k\r\nmn\r\n"))
+                c.finish_sending()
+                assert link.read(28) == b"VALUE k 0 4\r\nkept\r\nEND\r\nMN\r\n"
+        assert counter(server, "proto_errors") == 0
 
 
 @case
@@ -224,7 +231,8 @@ def aborted_handshakes_leave_nothing():
         before = server.rss()
         wave(N_ABORTED)
         grown = server.rss() - before
-        assert grown < 4 * MIB * SLACK, grown
+        # AddressSanitizer keeps what was freed, and tells of leaks at the end.
+        assert grown < 4 * MIB * SLACK or os.environ.get("KEEPD_SANITIZED"), grown
         wait_for(lambda: server.n_descriptors() <= descriptors + 2, "descriptors to come back")
         assert counter(server, "sessions") <= 1
         with server.tls() as c:

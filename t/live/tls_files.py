@@ -5,9 +5,8 @@ import os
 import signal
 import ssl
 import subprocess
-import time
 
-from harness import (Conn, Server, Skip, case, folder, in_threads, run, run_program, user_args, wait_for)
+from harness import (Server, Skip, case, folder, in_threads, run, run_program, user_args, wait_for)
 from tls_link import (V12, V13, VERSIONS, TlsServer, cert, client_context, copy_file, tls_options)
 
 CHAIN, KEY, CA = ("Error loading the " + n for n in ("certificate chain", "key", "CA certificate"))
@@ -359,43 +358,6 @@ def memory_of_idle_connections():
         assert server.rss() < before + n * 24 * 1024, "the memory of the first is not used again"
         for c in clients:
             c.close()
-
-
-@case
-def handshake_flood_keeps_service():
-    """Four threads handshake as fast as they can; an open connection and new ones are served."""
-    with TlsServer("-m", 64, "-t", 2, "-c", 2000) as server:
-        def latencies(c, n):
-            found = []
-            for _ in range(n):
-                started = time.monotonic()
-                assert c.ask(b"mn") == b"MN"
-                found.append(time.monotonic() - started)
-            found.sort()
-            return found[len(found) // 2] * 1e6, found[len(found) * 99 // 100] * 1e6
-
-        with server.tls() as c:
-            idle = latencies(c, 2000)
-            done, counts = [], [0] * 4
-
-            def flood(i):
-                contexts = [client_context(version) for version in VERSIONS]
-                while not done:
-                    with server.tls(context=contexts[counts[i] % 2]):
-                        counts[i] += 1
-
-            def measure(_):
-                try:
-                    busy = latencies(c, 2000)
-                    with Conn(("127.0.0.1", server.port)) as new:
-                        assert new.ask(b"mn") == b"MN"
-                    return busy
-                finally:
-                    done.append(True)
-            busy = in_threads(5, lambda i: flood(i) if i < 4 else measure(i))[4]
-            print("# us p50, p99: idle %.0f, %.0f; in the flood of %d handshakes %.0f, %.0f" %
-                  (*idle, sum(counts), *busy))
-            assert sum(counts) > 20
 
 
 run()

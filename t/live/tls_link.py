@@ -109,15 +109,20 @@ class RecordClient:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
 
+    def flush(self):
+        data = self.outgoing.read()
+        if data:
+            self.conn.send(data)
+
     def step(self, function, *args):
         """Runs one call to its end, feeding it from the server."""
         while True:
             try:
                 value = function(*args)
-                self.conn.send(self.outgoing.read())
+                self.flush()
                 return value
             except ssl.SSLWantReadError:
-                self.conn.send(self.outgoing.read())
+                self.flush()
                 data = self.conn.socket.recv(1 << 16)
                 if not data:
                     raise EOFError("closed by the server") from None
