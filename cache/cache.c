@@ -86,6 +86,7 @@ static void set_fields(struct cache *cache, const struct cache_config *config)
     cache->is_evicting = config->is_evicting;
     cache->has_cas = config->has_cas;
     cache->has_huge_pages = config->has_huge_pages;
+    cache->evictions = config->evictions;
     cache->segment_shift = choose_segment_shift(config->memory, config->n_tenants);
     cache->segment_size = (size_t)1 << cache->segment_shift;
     cache->n_low = choose_low(cache, (uint32_t)(config->memory >> cache->segment_shift));

@@ -32,17 +32,30 @@ enum cache_result {
 
 /* ---- life ---- */
 
+struct cache_item;
+
+/* Who hears of the items that leave because room is needed: is_wanted is asked once for each
+ * segment that is emptied, tell is called by the thread that makes room, outside of the cache's
+ * locks. Key and item are valid during the call; neither may call the cache. */
+struct cache_eviction_listener {
+    bool (*is_wanted)(void *arg);
+    void (*tell)(void *arg, const struct cache_tenant *tenant, struct slice key,
+                 const struct cache_item *item, uint32_t now);
+    void *arg;
+};
+
 struct cache_config {
-    size_t memory;       /* bytes for items and index together (-m) */
-    size_t item_max;     /* bytes of the largest item, header included (-I) */
-    bool is_evicting;    /* false: a full cache answers CACHE_NO_MEMORY (-M) */
-    bool has_cas;        /* false: every cas is 0 (-C) */
-    bool has_huge_pages; /* advise transparent huge pages for arena and index */
-    unsigned n_tenants;  /* expected: the more, the smaller the segments; 0 = few */
-    unsigned hash_power; /* log2 of the index's slots at start; 0 = chosen */
-    uint64_t hash_seed;  /* 0 = random; otherwise fixed (tests) */
+    size_t memory;           /* bytes for items and index together (-m) */
+    size_t item_max;         /* bytes of the largest item, header included (-I) */
+    bool is_evicting;        /* false: a full cache answers CACHE_NO_MEMORY (-M) */
+    bool has_cas;            /* false: every cas is 0 (-C) */
+    bool has_huge_pages;     /* advise transparent huge pages for arena and index */
+    unsigned n_tenants;      /* expected: the more, the smaller the segments; 0 = few */
+    unsigned hash_power;     /* log2 of the index's slots at start; 0 = chosen */
+    uint64_t hash_seed;      /* 0 = random; otherwise fixed (tests) */
     const char *memory_file; /* items lie in this file (-e); NULL: they end with the process */
     uint32_t now;            /* Unix second, by the wall clock; with memory_file */
+    struct cache_eviction_listener evictions; /* tell NULL: nobody */
 };
 
 /* NULL with a sentence in error on failure. Makes the tenant "default" (all memory). */
@@ -70,8 +83,8 @@ void cache_forget_unclaimed(struct cache *cache);
 
 /* Makes what is in memory_file fit to be restored by the next cache_create with the same memory.
  * After cache_stop, with no other thread online; the cache must not be used after it but to be
- * destroyed. `now` is the cache's clock, `wall` the one that the next process will start with. False:
- * nothing will be restored, and error says why. */
+ * destroyed. `now` is the cache's clock, `wall` the one that the next process will start with.
+ * False: nothing will be restored, and error says why. */
 MUST_USE bool cache_save(struct cache *cache, uint32_t started, uint32_t now, uint32_t wall,
                          char *error, size_t n_error);
 

@@ -181,6 +181,7 @@ struct cache {
     struct cache_thread *threads[N_THREADS_MAX]; /* registry */
     uint64_t next_salt;                          /* registry */
     struct cache_tenant *default_tenant;
+    struct cache_eviction_listener evictions; /* constant */
     struct cache_thread *maintainer; /* maintenance lock */
 
     pthread_mutex_t maintenance; /* one maintainer at a time */

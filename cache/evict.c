@@ -4,7 +4,7 @@
 #include "cache/log.h"
 #include "cache/lookup.h"
 #include "cache/pool.h"
-#include "cache/commit.h"
+#include "cache/store.h"
 #include "cache/victim.h"
 
 #define GARBAGE_ENOUGH 0.30  /* share of a segment that is worth copying the rest for */
@@ -23,6 +23,7 @@ struct emptying {
     uint64_t owner;
     enum queue_kind queue;
     bool is_cleaning; /* everything that lives stays */
+    bool is_told;     /* somebody wants to know which items leave */
     double mean_size;
     double score_least;
     size_t n_kept; /* bytes */
@@ -38,14 +39,22 @@ struct met {
 
 static void drop(struct emptying *e, const struct met *met, enum item_end why)
 {
+    struct cache *cache = e->thread->cache;
+    bool is_told = e->is_told && why == END_EVICTED;
+    struct cache_item item;
     struct place place;
-    if (!place_open_location(e->thread->cache, met->hash, met->location, &place))
+    if (!place_open_location(cache, met->hash, met->location, &place))
         return;
+    if (UNLIKELY(is_told))
+        item_describe_locked(cache, &place.found, &item);
     place_clear(e->thread, &place);
     item_end_life(e->thread, e->tenant, &place.found, why);
     place_close(&place);
     if (why == END_EVICTED && e->queue == QUEUE_PROBATION)
         ghost_insert(&e->tenant->ghost, met->hash);
+    if (UNLIKELY(is_told)) /* its bytes stay until the whole segment is retired */
+        cache->evictions.tell(cache->evictions.arg, e->tenant, item_key(place.found.item), &item,
+                              e->thread->now);
 }
 
 static bool is_worth_keeping(const struct emptying *e, const struct item *item)
@@ -226,6 +235,7 @@ static bool empty(struct emptying *e)
     e->counters = thread_counters(e->thread, e->tenant);
     e->owner = segment_owner(cache, e->segment);
     e->queue = (enum queue_kind)atomic_load(&segment->queue);
+    e->is_told = cache->evictions.tell != NULL && cache->evictions.is_wanted(cache->evictions.arg);
     if (segment->is_chain) {
         if (!empty_chain(e))
             return true; /* it has moved on: progress, if not memory */

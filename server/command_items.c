@@ -132,7 +132,7 @@ enum execute_result command_get(const struct command *c)
           result == CACHE_OK ? (int64_t)item.size : -1, result == CACHE_OK ? item.cas : 0);
     if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_FETCHERS)))
         watch_get(c->conn, r->key, result, result == CACHE_OK ? item.item_class : 0,
-                  result == CACHE_OK ? item.size : 0);
+                  result == CACHE_OK ? item.n_value : 0);
     if (result == CACHE_NO_MEMORY)
         return command_end(answer_status(c->conn, r, STATUS_NO_MEMORY));
     if (is_vivified)

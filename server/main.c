@@ -34,7 +34,7 @@
 #include <unistd.h>
 
 #define JOB_THREADS_MIN 2 /* for handshakes and for reading files again */
-#define TEND_S      60
+#define TEND_S          60
 
 /* The master: its loop accepts, ticks and takes signals. */
 struct master {
@@ -214,6 +214,9 @@ static unsigned count_tenants(const struct master *m)
 static int create_cache(struct master *m)
 {
     char error[256];
+    m->server.watch = watch_create(m->settings.watcher_log_bytes);
+    if (m->server.watch == NULL)
+        return fail(EXIT_BAD_VALUE, "out of memory");
     struct cache_config config = {
         .memory = m->settings.max_bytes,
         .item_max = m->settings.item_size_max,
@@ -224,6 +227,7 @@ static int create_cache(struct master *m)
         .hash_power = (unsigned)m->settings.hash_power,
         .memory_file = m->settings.memory_file,
         .now = seconds_now(m),
+        .evictions = watch_eviction_listener(m->server.watch),
     };
     m->server.cache = cache_create(&config, error, sizeof error);
     if (m->server.cache == NULL)
@@ -232,11 +236,9 @@ static int create_cache(struct master *m)
     m->server.started = server_now(&m->server);
     tell_restored(m);
     atomic_store(&m->server.memory_limit, m->settings.max_bytes);
-    m->server.tenants =
-        tenants_create(m->server.cache, m->server.n_workers, m->settings.prefix_delimiter,
-                       m->settings.is_detail_enabled);
-    m->server.watch = watch_create(m->settings.watcher_log_bytes);
-    if (m->server.tenants == NULL || m->server.watch == NULL)
+    m->server.tenants = tenants_create(m->server.cache, m->server.n_workers,
+                                       m->settings.prefix_delimiter, m->settings.is_detail_enabled);
+    if (m->server.tenants == NULL)
         return fail(EXIT_BAD_VALUE, "out of memory");
     if (m->server.auth != NULL && !tenants_sync(m->server.tenants, m->server.auth))
         return fail(EXIT_BAD_VALUE, "out of memory for the tenants");
@@ -426,10 +428,9 @@ static bool watch_sockets(struct master *m)
 /* Each step runs when all before it succeeded. */
 static int start(struct master *m)
 {
-    static int (*const steps[])(struct master *) = {create_log,     prepare_loop,  fetch_content,
-                                                    create_cache,
-                                                    create_workers, start_udp,     start_threads,
-                                                    start_metrics,  write_ports};
+    static int (*const steps[])(struct master *) = {create_log,    prepare_loop,   fetch_content,
+                                                    create_cache,  create_workers, start_udp,
+                                                    start_threads, start_metrics,  write_ports};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int failed = steps[i](m);
         if (failed != 0)
@@ -526,7 +527,8 @@ static int check(struct master *m)
     if (failed == 0 && !create_auth(&m->server))
         failed = EXIT_BAD_VALUE;
     if (failed == 0 && m->settings.checks_auth_of != NULL && m->server.auth == NULL)
-        failed = fail(EXIT_BAD_USAGE, "--check-auth: no login is configured: add -S, -Y or --tenants");
+        failed =
+            fail(EXIT_BAD_USAGE, "--check-auth: no login is configured: add -S, -Y or --tenants");
     if (failed == 0 && m->settings.checks_auth_of != NULL)
         explain_auth(&m->server, m->settings.checks_auth_of);
     else if (failed == 0)

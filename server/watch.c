@@ -288,8 +288,13 @@ void watch_delete(struct conn *conn, struct slice key, const char *command)
     publish(watch_of(conn), WATCH_DELETIONS, conn->session.cache, line, n);
 }
 
-void watch_evict(struct watch *watch, const struct cache_tenant *tenant, struct slice key,
-                 const struct cache_item *item, uint32_t now)
+static bool wants_evictions(void *watch)
+{
+    return watch_is_on(watch, WATCH_EVICTIONS);
+}
+
+static void tell_eviction(void *watch, const struct cache_tenant *tenant, struct slice key,
+                          const struct cache_item *item, uint32_t now)
 {
     char line[LINE_MAX_BYTES];
     long long ttl = item->exptime == CACHE_NEVER ? -1 : (long long)item->exptime - now;
@@ -298,8 +303,13 @@ void watch_evict(struct watch *watch, const struct cache_tenant *tenant, struct 
     n += (size_t)snprintf(line + n, sizeof line - n, " fetch=%s ttl=%lld la=%u clsid=%u size=%u\n",
                           item->was_fetched ? "yes" : "no", ttl,
                           now > item->last_access ? now - item->last_access : 0, item->item_class,
-                          item->size);
+                          item->n_value);
     publish(watch, WATCH_EVICTIONS, tenant, line, n);
+}
+
+struct cache_eviction_listener watch_eviction_listener(struct watch *watch)
+{
+    return (struct cache_eviction_listener){wants_evictions, tell_eviction, watch};
 }
 
 static size_t put_peer(char *line, size_t n, size_t room, const struct conn *conn)

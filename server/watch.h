@@ -53,10 +53,11 @@ void watch_get(struct conn *conn, struct slice key, enum cache_result result, ui
 void watch_store(struct conn *conn, struct slice key, const char *command, const char *status,
                  int64_t ttl, uint8_t item_class, uint32_t size);
 void watch_delete(struct conn *conn, struct slice key, const char *command);
-void watch_evict(struct watch *watch, const struct cache_tenant *tenant, struct slice key,
-                 const struct cache_item *item, uint32_t now);
 void watch_open(struct conn *conn);
 void watch_close(struct conn *conn);
+
+/* For cache_config: by it the cache tells of evictions. */
+struct cache_eviction_listener watch_eviction_listener(struct watch *watch);
 
 struct watch_counts {
     uint64_t n_sent;    /* lines given to watchers */

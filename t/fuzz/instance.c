@@ -52,8 +52,11 @@ struct instance *instance_create(void)
     server->stop_fd = -1;
     server->started = INSTANCE_NOW;
     atomic_store(&server->now, INSTANCE_NOW);
+    server->watch = watch_create(instance->settings.watcher_log_bytes);
+    HOLDS(server->watch != NULL);
     struct cache_config config = {
         .memory = MEMORY,
+        .evictions = watch_eviction_listener(server->watch),
         .item_max = instance->settings.item_size_max,
         .is_evicting = true,
         .has_cas = true,
@@ -63,9 +66,8 @@ struct instance *instance_create(void)
     HOLDS(server->cache != NULL);
     cache_tick(server->cache, INSTANCE_NOW);
     server->tenants = tenants_create(server->cache, 1, ':', false);
-    server->watch = watch_create(instance->settings.watcher_log_bytes);
     server->listeners = listener_set_create(server, error, sizeof error);
-    HOLDS(server->tenants != NULL && server->watch != NULL && server->listeners != NULL);
+    HOLDS(server->tenants != NULL && server->listeners != NULL);
     server->workers = calloc(1, sizeof *server->workers);
     HOLDS(server->workers != NULL);
     instance->worker = worker_create(server, 0);

@@ -334,6 +334,100 @@ START_TEST(sizes_may_shift)
 }
 END_TEST
 
+#define N_HEARD_MAX 20000u
+
+static struct {
+    bool is_wanted;
+    unsigned n, n_chains, n_fetched, n_of[2];
+    uint8_t told[N_HEARD_MAX]; /* how often, by number of key */
+    struct cache_tenant *tenants[2];
+} heard;
+
+static bool wants_evictions(void *arg)
+{
+    ck_assert_ptr_eq(arg, &heard);
+    return heard.is_wanted;
+}
+
+static void hear_eviction(void *arg, const struct cache_tenant *tenant, struct slice key,
+                          const struct cache_item *item, uint32_t now)
+{
+    char text[32] = "";
+    unsigned number;
+    ck_assert_ptr_eq(arg, &heard);
+    ck_assert_uint_lt(key.n, sizeof text);
+    memcpy(text, key.p, key.n);
+    ck_assert_int_eq(sscanf(text, "key-%u", &number), 1);
+    ck_assert_uint_lt(number, N_HEARD_MAX);
+    ck_assert_uint_eq(now, f.now);
+    ck_assert_uint_eq(item->exptime, CACHE_NEVER);
+    ck_assert_uint_eq(item->last_access, NOW);
+    ck_assert_uint_eq(item->item_class, item->n_value == 500 ? 2 : 4);
+    ck_assert(item->n_value == 500 || item->n_value == 300000);
+    heard.n++;
+    heard.told[number]++;
+    heard.n_chains += item->n_value == 300000;
+    heard.n_fetched += item->was_fetched;
+    heard.n_of[0] += tenant == heard.tenants[0];
+    heard.n_of[1] += tenant == heard.tenants[1];
+}
+
+static void open_heard(void)
+{
+    struct cache_config config = frame_config(4 << 20);
+    memset(&heard, 0, sizeof heard);
+    config.evictions = (struct cache_eviction_listener){wants_evictions, hear_eviction, &heard};
+    frame_open(&f, &config);
+    heard.tenants[0] = f.tenant;
+    heard.is_wanted = true;
+}
+
+START_TEST(every_eviction_is_told)
+{
+    open_heard();
+    for (unsigned i = 0; i < N_HEARD_MAX; i++) {
+        ck_assert_int_eq(put(f.tenant, i, i % 500 == 0 ? 300000 : 500), CACHE_OK);
+        if (i % 10 == 0)
+            (void)has(f.tenant, i);
+    }
+    ck_assert_uint_gt(heard.n, 10000);
+    ck_assert_uint_gt(heard.n_chains, 10);
+    ck_assert_uint_gt(heard.n_fetched, 20);
+    ck_assert_uint_eq(heard.n, stats_of(NULL).evictions);
+    for (unsigned i = 0; i < N_HEARD_MAX; i++) {
+        ck_assert_uint_le(heard.told[i], 1);
+        ck_assert_int_eq(has(f.tenant, i), heard.told[i] == 0);
+    }
+    frame_close(&f);
+}
+END_TEST
+
+START_TEST(only_evictions_are_told)
+{
+    struct cache_tenant_config config = {.name = "other", .limit = 1 << 20};
+    open_heard();
+    heard.tenants[1] = cache_tenant_create(f.cache, &config);
+    for (unsigned i = 0; i < 4000; i++)
+        ck_assert_int_eq(put(heard.tenants[1], i, 500), CACHE_OK);
+    ck_assert_uint_gt(heard.n_of[1], 1000);
+    ck_assert_uint_eq(heard.n_of[0], 0);
+    unsigned n = heard.n;
+    heard.is_wanted = false;
+    for (unsigned i = 0; i < 4000; i++)
+        ck_assert_int_eq(put(heard.tenants[1], i, 500), CACHE_OK);
+    heard.is_wanted = true;
+    ck_assert_uint_eq(heard.n, n);
+    for (unsigned i = 0; i < 1000; i++)
+        ck_assert_int_eq(put(f.tenant, i, 500), CACHE_OK);
+    cache_flush(f.tenant, 0);
+    for (unsigned i = 0; i < 1000; i++)
+        ck_assert_int_eq(put(f.tenant, i, 500), CACHE_OK);
+    cache_maintain(f.cache, f.now);
+    ck_assert_uint_eq(heard.n_of[0], 0);
+    frame_close(&f);
+}
+END_TEST
+
 START_TEST(too_little_memory_is_refused)
 {
     struct cache_config config = frame_config(1000);
@@ -362,6 +456,8 @@ int main(void)
     tcase_add_test(tc, tenant_is_buried);
     tcase_add_test(tc, stalled_uploads_do_not_starve_others);
     tcase_add_test(tc, sizes_may_shift);
+    tcase_add_test(tc, every_eviction_is_told);
+    tcase_add_test(tc, only_evictions_are_told);
     tcase_add_test(tc, too_little_memory_is_refused);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
