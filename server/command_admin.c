@@ -4,6 +4,9 @@
 #include "config.h"
 #include "server/log.h"
 #include "server/stream.h"
+#include "server/sysevent.h"
+#include "server/tenant.h"
+#include "server/trace.h"
 
 #include <stdlib.h>
 
@@ -56,6 +59,8 @@ enum execute_result command_flush(const struct command *c)
         cache_flush(c->conn->session.cache, c->now + (uint32_t)delay);
     else if (delay > c->now && delay <= UINT32_MAX)
         cache_flush(c->conn->session.cache, (uint32_t)delay);
+    sysevent_shown(server_of(c), "flush_all", LOG_STR("tenant", c->conn->session.tenant->name),
+                   LOG_NUMBER("delay_s", delay > 0 ? delay : 0), LOG_END);
     return say_status(c, STATUS_OK);
 }
 
@@ -67,6 +72,8 @@ enum execute_result command_verbosity(const struct command *c)
     level = level > 2 ? 2 : level;
     atomic_store(&server_of(c)->verbosity, (int)level);
     log_set_verbosity(server_of(c)->log, level);
+    trace_turn(server_of(c), TRACE_LOGGED, level >= TRACE_VERBOSITY);
+    sysevent_shown(server_of(c), "verbosity", LOG_NUMBER("level", level), LOG_END);
     return say_status(c, STATUS_OK);
 }
 
@@ -95,7 +102,9 @@ enum execute_result command_memlimit(const struct command *c)
         return say(c, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
     if (!cache_set_memory(server_of(c)->cache, mib << 20))
         return say(c, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
-    atomic_store(&server_of(c)->memory_limit, mib << 20);
+    uint64_t before = atomic_exchange(&server_of(c)->memory_limit, mib << 20);
+    sysevent(server_of(c), LOG_LEVEL_NOTICE, "memory_limit", LOG_NUMBER("before_bytes", before),
+             LOG_NUMBER("bytes", mib << 20), LOG_END);
     return say_status(c, STATUS_OK);
 }
 
@@ -202,10 +211,9 @@ enum execute_result command_lru(const struct command *c)
 
 enum execute_result command_extstore(const struct command *c)
 {
-    static const char *const names[] = {"item_size",     "item_age",   "low_ttl",
-                                        "recache_rate",  "compact_under", "drop_under",
-                                        "max_sleep",     "max_frag",   "drop_unread",
-                                        "free_memchunks"};
+    static const char *const names[] = {
+        "item_size",  "item_age",  "low_ttl",  "recache_rate", "compact_under",
+        "drop_under", "max_sleep", "max_frag", "drop_unread",  "free_memchunks"};
     struct slice name = request_arg(c->request, 0);
     struct slice value = request_arg(c->request, 1);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

@@ -118,6 +118,16 @@ static inline void sample_get(const struct command *c, enum cache_result result,
         tenant_tell_get(tenant, c->key.hash, result == CACHE_OK ? item->size : 0);
 }
 
+static inline void tell_get(const struct command *c, enum cache_result result,
+                            const struct cache_item *item)
+{
+    if (LIKELY(!watch_is_on(c->conn->worker->server->watch, WATCH_FETCHERS)))
+        return;
+    bool is_hit = result == CACHE_OK;
+    watch_get(c->conn, c->request->key, result, is_hit ? item->item_class : 0,
+              is_hit ? item->n_value : 0);
+}
+
 enum execute_result command_get(const struct command *c)
 {
     const struct request *r = c->request;
@@ -130,9 +140,7 @@ enum execute_result command_get(const struct command *c)
     sample_get(c, result, &item);
     PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n,
           result == CACHE_OK ? (int64_t)item.size : -1, result == CACHE_OK ? item.cas : 0);
-    if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_FETCHERS)))
-        watch_get(c->conn, r->key, result, result == CACHE_OK ? item.item_class : 0,
-                  result == CACHE_OK ? item.n_value : 0);
+    tell_get(c, result, &item);
     if (result == CACHE_NO_MEMORY)
         return command_end(answer_status(c->conn, r, STATUS_NO_MEMORY));
     if (is_vivified)
@@ -153,14 +161,18 @@ enum execute_result command_get(const struct command *c)
     return command_end(answer_item(c->conn, r, &reply, &item));
 }
 
-enum execute_result command_meta_debug(const struct command *c)
+/* What the key holds, without a trace. */
+static enum cache_result look_at(const struct command *c, struct cache_item *item_out)
 {
     struct cache_access access = {.is_silent = true};
+    return cache_access(thread(c), c->conn->session.cache, &c->key, c->now, &access, item_out);
+}
+
+enum execute_result command_meta_debug(const struct command *c)
+{
     struct cache_item item;
     counter_add(&counters(c)->cmd_meta, 1);
-    enum cache_result result =
-        cache_access(thread(c), c->conn->session.cache, &c->key, c->now, &access, &item);
-    if (result != CACHE_OK)
+    if (look_at(c, &item) != CACHE_OK)
         return command_end(answer_status(c->conn, c->request, STATUS_MISS));
     struct reply reply = {.status = STATUS_HIT};
     describe(&reply, &item, c->now);
@@ -177,6 +189,7 @@ enum execute_result command_touch(const struct command *c)
     enum cache_result result =
         cache_access(thread(c), c->conn->session.cache, &c->key, c->now, &access, &item);
     bool is_hit = result == CACHE_OK;
+    tell_get(c, result, &item);
     counter_add(is_hit ? &counters(c)->touch_hits : &counters(c)->touch_misses, 1);
     PROBE(5, command__touch, c->conn->fd, c->key.bytes.p, c->key.bytes.n,
           is_hit ? (int64_t)item.size : -1, is_hit ? item.cas : 0);
@@ -316,11 +329,17 @@ static void tell_store(const struct command *c, enum status status)
         [VERB_SET] = "set",       [VERB_ADD] = "add",         [VERB_REPLACE] = "replace",
         [VERB_APPEND] = "append", [VERB_PREPEND] = "prepend",
     };
+    if (LIKELY(!watch_is_on(c->conn->worker->server->watch, WATCH_MUTATIONS)))
+        return;
     const struct request *r = c->request;
     bool is_cas = r->verb == VERB_SET && (r->does & DO_CAS);
     uint32_t exptime = exptime_absolute(r->exptime, c->now);
+    struct cache_item item = {0};
+    if (status == STATUS_STORED)
+        (void)look_at(c, &item); /* gone already: class 0 */
     watch_store(c->conn, r->key, is_cas ? "cas" : words[r->verb], word_of_store(status),
-                exptime == CACHE_NEVER ? 0 : time_left(exptime, c->now), 0, r->n_value);
+                exptime == CACHE_NEVER ? 0 : time_left(exptime, c->now), item.item_class,
+                r->n_value);
 }
 
 /* About what the item takes; 0 where only the engine knows. */
@@ -371,8 +390,7 @@ static bool answer_store(const struct command *c, enum cache_result result,
     probe_store(c, result, stored);
     if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key.hash)) && result == CACHE_OK)
         tenant_tell_set(c->conn->session.tenant, c->key.hash, size_stored(c));
-    if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_MUTATIONS)))
-        tell_store(c, reply.status);
+    tell_store(c, reply.status);
     if (reply.status == STATUS_TOO_LARGE || reply.status == STATUS_NO_MEMORY_STORING)
         drop_old_item(c);
     if (result == CACHE_OK) {
@@ -413,6 +431,7 @@ void execute_refuse_value(struct conn *conn, const struct request *request, uint
 {
     struct command c = command_of(conn, request, hash);
     count_store(&c, status);
+    tell_store(&c, status);
     drop_old_item(&c);
     if (!answer_status(conn, request, status))
         conn->closes_after_flush = true;
@@ -480,6 +499,7 @@ enum execute_result command_arith(const struct command *c)
     enum cache_result result = cache_arith(thread(c), c->conn->session.cache, &c->key, c->now,
                                            &arith, &number, &was_created, &item);
     count_arith(c, result, was_created);
+    tell_get(c, was_created ? CACHE_MISS : result, &item);
     if (arith.is_decrement)
         PROBE(4, command__decr, c->conn->fd, c->key.bytes.p, c->key.bytes.n, number);
     else
@@ -508,6 +528,10 @@ enum execute_result command_delete(const struct command *c)
         .cas = r->cas,
         .new_cas = r->new_cas,
     };
+    struct cache_item item = {0};
+    bool is_watched = watch_is_on(c->conn->worker->server->watch, WATCH_DELETIONS);
+    if (UNLIKELY(is_watched))
+        (void)look_at(c, &item);
     enum cache_result result =
         cache_remove(thread(c), c->conn->session.cache, &c->key, c->now, &remove);
     PROBE(3, command__delete, c->conn->fd, r->key.p, r->key.n);
@@ -516,8 +540,9 @@ enum execute_result command_delete(const struct command *c)
         counter_add(&counters(c)->delete_hits, 1);
         if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key.hash)))
             tenant_tell_drop(c->conn->session.tenant, c->key.hash);
-        if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_DELETIONS)))
-            watch_delete(c->conn, r->key, r->dialect == DIALECT_META ? "md" : "delete");
+        if (UNLIKELY(is_watched))
+            watch_delete(c->conn, r->key, r->dialect == DIALECT_META ? "md" : "delete",
+                         item.item_class, item.n_value);
         return command_end(answer_status(c->conn, r, STATUS_DELETED));
     }
     if (result == CACHE_EXISTS)

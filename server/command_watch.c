@@ -3,11 +3,13 @@
 #include "server/login.h"
 #include "server/watch.h"
 
+#include <stdio.h>
+
 static const struct {
     const char *word;
-    bool is_tenants;
+    bool is_for_operators;
 } types[N_WATCH_TYPES] = {
-#define WATCH(name, word, is_tenants) [WATCH_##name] = {word, is_tenants},
+#define WATCH(name, word, is_for_operators) [WATCH_##name] = {word, is_for_operators},
 #include "server/watch.def"
 #undef WATCH
 };
@@ -40,11 +42,23 @@ static bool parse_types(const struct request *request, uint32_t *types_out)
     return true;
 }
 
+/* The first type that a tenant's user may not see; NULL when there is none. */
+static const char *type_denied(uint32_t wanted)
+{
+    for (unsigned i = 0; i < N_WATCH_TYPES; i++) {
+        if ((wanted >> i & 1) != 0 && types[i].is_for_operators)
+            return types[i].word;
+    }
+    return NULL;
+}
+
 enum execute_result command_watch(const struct command *c)
 {
     struct conn *conn = c->conn;
     struct server *server = conn->worker->server;
     const struct tenant *tenant = login_is_operator(conn) ? NULL : conn->session.tenant;
+    const char *denied;
+    char line[80];
     uint32_t wanted;
     if (server->settings->denies_watch)
         return say(c, "CLIENT_ERROR watch commands not allowed");
@@ -52,6 +66,10 @@ enum execute_result command_watch(const struct command *c)
         return say(c, "ERROR cannot pipeline other commands before watch");
     if (!parse_types(c->request, &wanted))
         return command_end(answer_status(conn, c->request, STATUS_ERROR));
+    if (tenant != NULL && (denied = type_denied(wanted)) != NULL) {
+        snprintf(line, sizeof line, "CLIENT_ERROR watch %s needs the right admin", denied);
+        return say(c, line);
+    }
     switch (watch_begin(server->watch, conn, wanted, tenant)) {
     case WATCH_BEGUN:
         break;

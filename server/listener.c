@@ -6,6 +6,7 @@
 #include "server/log.h"
 #include "server/probes.h"
 #include "server/strangers.h"
+#include "server/sysevent.h"
 #include "server/udp.h"
 
 #include <errno.h>
@@ -162,6 +163,7 @@ static void suspend(struct listener_set *set)
     atomic_store(&set->server->is_accepting, false);
     atomic_fetch_add(&set->server->n_listen_disabled, 1);
     clock_gettime(CLOCK_MONOTONIC, &set->suspended_at);
+    sysevent_shown(set->server, "accepting_suspended", LOG_END);
     event_add(set->retry_event, &retry);
 }
 
@@ -181,6 +183,7 @@ static void resume(struct listener_set *set)
     atomic_fetch_add(&set->server->listen_disabled_us, (uint64_t)us);
     atomic_store(&set->is_suspended, false);
     atomic_store(&set->server->is_accepting, true);
+    sysevent_shown(set->server, "accepting_resumed", LOG_NUMBER("after_us", us), LOG_END);
     for (size_t i = 0; i < set->n_listeners; i++)
         event_add(set->listeners[i].event, NULL);
 }

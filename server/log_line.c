@@ -113,6 +113,12 @@ size_t log_line_render(enum log_level level, const char *event, const struct log
     log_line_stamp(wall_ms, out);
     put(&line, "level=", 6);
     put(&line, words[level], strlen(words[level]));
+    return log_line_words(out, line.n, event, fields);
+}
+
+size_t log_line_words(char *out, size_t n, const char *event, const struct log_field *fields)
+{
+    struct line line = {out, n};
     put(&line, " event=", 7);
     put_text(&line, slice_str(event));
     for (const struct log_field *field = fields; field->name; field++) {

@@ -13,8 +13,10 @@
 #include "server/sandbox.h"
 #include "server/server.h"
 #include "server/service.h"
+#include "server/sysevent.h"
 #include "server/takeover.h"
 #include "server/tenants.h"
+#include "server/trace.h"
 #include "server/udp.h"
 #include "server/watch.h"
 #include "server/worker.h"
@@ -45,6 +47,7 @@ struct master {
     struct event *tick_event;
     struct event *signals[8];
     size_t n_signals;
+    struct pressure pressure;
     uint32_t tended; /* Unix second of the last refresh_tend */
     time_t wall_at_start;
     struct timespec monotonic_at_start;
@@ -96,6 +99,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     publish_time(m);
+    sysevent_tell_pressure(&m->server, &m->pressure);
     if (server_now(&m->server) - m->tended >= TEND_S)
         tend(m);
     schedule_tick(m);
@@ -140,7 +144,7 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
         service_notify_ready();
         return;
     }
-    log_event(m->server.log, LOG_LEVEL_NOTICE, "stopping", LOG_NUMBER("signal", signal), LOG_END);
+    sysevent(&m->server, LOG_LEVEL_NOTICE, "stopping", LOG_NUMBER("signal", signal), LOG_END);
     if (signal == SIGUSR1)
         say("Gracefully stopping");
     else if (m->settings.verbosity > 0)
@@ -613,6 +617,7 @@ int main(int argc, char **argv)
         m->server.n_workers = (unsigned)m->settings.n_threads;
         m->server.stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         atomic_store(&m->server.verbosity, (int)m->settings.verbosity);
+        trace_turn(&m->server, TRACE_LOGGED, m->settings.verbosity >= TRACE_VERBOSITY);
         atomic_store(&m->server.is_crawler_on, true);
         m->wall_at_start = time(NULL);
         clock_gettime(CLOCK_MONOTONIC, &m->monotonic_at_start);

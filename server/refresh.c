@@ -3,8 +3,8 @@
 #include "server/command.h"
 #include "server/create_auth.h"
 #include "server/jobs.h"
-#include "server/log.h"
 #include "server/steps.h"
+#include "server/sysevent.h"
 #include "server/tenants.h"
 #include "tls/tls.h"
 
@@ -15,10 +15,10 @@ static bool refresh_tls(struct server *server, struct tls_report *report)
 {
     bool is_new = tls_reload(server->tls, NULL, server_now(server), report);
     if (is_new)
-        log_event(server->log, LOG_LEVEL_WARNING, "certificates_reloaded", LOG_END);
+        sysevent(server, LOG_LEVEL_WARNING, "certificates_reloaded", LOG_END);
     else
-        log_event(server->log, LOG_LEVEL_ERROR, "certificates_not_reloaded",
-                  LOG_STR("reason", report->text), LOG_END);
+        sysevent(server, LOG_LEVEL_ERROR, "certificates_not_reloaded",
+                 LOG_STR("reason", report->text), LOG_END);
     return is_new;
 }
 
@@ -31,10 +31,10 @@ void refresh_tend(struct server *server)
     if (tls_expiry_warning(server->tls, server_now(server)) < 0)
         return;
     tls_info(server->tls, server_now(server), &info);
-    log_event(server->log, LOG_LEVEL_WARNING,
-              info.days_left < 0 ? "certificate_has_expired" : "certificate_expires",
-              LOG_STR("subject", info.subject), LOG_STR("serial", info.serial),
-              LOG_NUMBER("days_left", info.days_left < 0 ? 0 : info.days_left), LOG_END);
+    sysevent(server, LOG_LEVEL_WARNING,
+             info.days_left < 0 ? "certificate_has_expired" : "certificate_expires",
+             LOG_STR("subject", info.subject), LOG_STR("serial", info.serial),
+             LOG_NUMBER("days_left", info.days_left < 0 ? 0 : info.days_left), LOG_END);
 }
 
 /* Users and tenants; a bad file changes nothing. */
@@ -42,16 +42,18 @@ static bool refresh_auth(struct server *server, char *reason, size_t n_reason)
 {
     struct auth_error error;
     if (auth_reload(server->auth, auth_time(server), &error) != AUTH_OK) {
-        log_event(server->log, LOG_LEVEL_ERROR, "users_not_reloaded", LOG_STR("reason", error.text),
-                  LOG_END);
+        sysevent(server, LOG_LEVEL_ERROR, "users_not_reloaded", LOG_STR("reason", error.text),
+                 LOG_END);
         snprintf(reason, n_reason, "%s", error.text);
         return false;
     }
     bool is_whole = tenants_sync(server->tenants, server->auth);
-    if (!is_whole) {
+    if (is_whole) {
+        sysevent(server, LOG_LEVEL_NOTICE, "users_reloaded", LOG_END);
+    } else {
         snprintf(reason, n_reason, "out of memory for the tenants");
-        log_event(server->log, LOG_LEVEL_ERROR, "tenants_not_made",
-                  LOG_STR("reason", "out of memory"), LOG_END);
+        sysevent(server, LOG_LEVEL_ERROR, "tenants_not_made", LOG_STR("reason", "out of memory"),
+                 LOG_END);
     }
     if (server->tls != NULL)
         tls_set_policy(server->tls, auth_generation(server->auth));

@@ -47,6 +47,7 @@ struct server {
     _Atomic uint32_t now;         /* Unix seconds; the master's tick publishes it */
     _Atomic uint64_t memory_limit; /* cache_memlimit changes it */
     atomic_int verbosity;
+    atomic_uint trace_readers; /* bits by enum trace_reader: who wants to see requests */
     atomic_uint n_connections;    /* open now */
     atomic_uint n_strangers;      /* of those, without a login that is required */
     atomic_uint n_structures;     /* connection objects allocated */

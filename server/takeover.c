@@ -2,7 +2,7 @@
 
 #include "server/listen_socket.h"
 #include "server/listener.h"
-#include "server/log.h"
+#include "server/sysevent.h"
 #include "server/udp.h"
 
 #include <errno.h>
@@ -222,11 +222,11 @@ static void on_younger(evutil_socket_t fd, short what, void *arg)
     (void)what;
     ssize_t n = recv(fd, text, sizeof text, 0);
     if (n != (ssize_t)sizeof relief || memcmp(text, relief, sizeof relief) != 0) {
-        log_event(takeover->server->log, LOG_LEVEL_WARNING, "takeover_failed", LOG_END);
+        sysevent(takeover->server, LOG_LEVEL_WARNING, "takeover_failed", LOG_END);
         dismiss(takeover);
         return;
     }
-    log_event(takeover->server->log, LOG_LEVEL_WARNING, "taken_over", LOG_END);
+    sysevent(takeover->server, LOG_LEVEL_WARNING, "taken_over", LOG_END);
     event_del(takeover->younger_event);
     takeover->is_done = true;
     server_stop(takeover->server, true);

@@ -1,6 +1,15 @@
 #include "server/trace.h"
 
 #include "server/log.h"
+#include "server/watch.h"
+
+void trace_turn(struct server *server, enum trace_reader reader, bool is_on)
+{
+    if (is_on)
+        atomic_fetch_or(&server->trace_readers, reader);
+    else
+        atomic_fetch_and(&server->trace_readers, ~(unsigned)reader);
+}
 
 void trace_opened(const struct conn *conn)
 {
@@ -22,9 +31,8 @@ void trace_closed(const struct conn *conn)
               LOG_NUMBER("fd", conn->fd), LOG_STR("reason", reasons[conn->close_reason]), LOG_END);
 }
 
-void trace_request(const struct conn *conn, const struct request *request)
+static void log_request(struct log *log, const struct conn *conn, const struct request *request)
 {
-    struct log *log = conn->worker->server->log;
     if (request->verb == VERB_BAD) {
         log_event(log, LOG_LEVEL_DEBUG, "refused", LOG_NUMBER("fd", conn->fd),
                   LOG_NUMBER("status", request->status), LOG_END);
@@ -33,4 +41,12 @@ void trace_request(const struct conn *conn, const struct request *request)
     log_event(log, LOG_LEVEL_DEBUG, "request", LOG_NUMBER("fd", conn->fd),
               LOG_STR("verb", verb_name(request->verb)), LOG_TEXT("key", request->key),
               LOG_NUMBER("value_bytes", request->n_value), LOG_END);
+}
+
+void trace_request(struct conn *conn, const struct request *request)
+{
+    struct server *server = conn->worker->server;
+    log_request(server->log, conn, request);
+    if (watch_is_on(server->watch, WATCH_RAWCMDS))
+        watch_request(conn, request);
 }

@@ -6,6 +6,7 @@
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/steps.h"
+#include "server/watch.h"
 #include "tls/tls.h"
 
 #include <stdlib.h>
@@ -47,8 +48,8 @@ bool transport_tls_attach(struct conn *conn)
     if (link == NULL)
         return false;
     link->conn = conn;
-    link->session = tls_session_create(conn->worker->server->tls, conn->fd,
-                                       wanted_cert(conn->listener));
+    link->session =
+        tls_session_create(conn->worker->server->tls, conn->fd, wanted_cert(conn->listener));
     if (link->session == NULL) {
         free(link);
         return false;
@@ -59,7 +60,7 @@ bool transport_tls_attach(struct conn *conn)
 }
 
 /* One line per address and minute tells the operator who speaks the wrong language. */
-static void report_failure(const struct conn *conn)
+static void report_failure(struct conn *conn)
 {
     struct log *log = conn->worker->server->log;
     struct tls_session *session = link_of(conn)->session;
@@ -68,14 +69,18 @@ static void report_failure(const struct conn *conn)
     address_render_host(&conn->peer, address, sizeof address);
     switch (tls_session_fault(session)) {
     case TLS_FAULT_PLAIN:
+        if (watch_is_on(conn->worker->server->watch, WATCH_CONNEVENTS))
+            watch_tls_error(conn, "plaintext on a TLS port");
         log_security(log, "plaintext_on_tls_port", LOG_STR("address", address),
                      LOG_STR("listener", listener_name(conn->listener)), LOG_END);
         break;
     case TLS_FAULT_PEER:
     case TLS_FAULT_PROTOCOL:
         tls_session_explain(session, &report);
-        log_security(log, "tls_failed", LOG_STR("address", address),
-                     LOG_STR("reason", report.text), LOG_END);
+        if (watch_is_on(conn->worker->server->watch, WATCH_CONNEVENTS))
+            watch_tls_error(conn, report.text);
+        log_security(log, "tls_failed", LOG_STR("address", address), LOG_STR("reason", report.text),
+                     LOG_END);
         break;
     default:
         break;

@@ -2,7 +2,10 @@
 
 #include "server/answer.h"
 #include "server/key_text.h"
+#include "server/log_line.h"
+#include "server/login.h"
 #include "server/tenant.h"
+#include "server/trace.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -10,6 +13,7 @@
 #include <time.h>
 
 #define LINE_MAX_BYTES (3 * CACHE_KEY_MAX + 512)
+#define REASON_MAX     300
 #define TAKE_MAX       (64u << 10) /* bytes moved to the output at once */
 
 struct watcher {
@@ -70,12 +74,13 @@ void watch_counts_read(const struct watch *watch, struct watch_counts *out)
 
 /* ---- watchers ---- */
 
-static void collect_types(struct watch *watch)
+static void collect_types(struct watch *watch, struct server *server)
 {
     uint32_t types = 0;
     for (unsigned i = 0; i < watch->n_watchers; i++)
         types |= watch->watchers[i]->types;
     atomic_store(&watch->wanted.types, types);
+    trace_turn(server, TRACE_WATCHED, (types >> WATCH_RAWCMDS & 1) != 0);
 }
 
 static void run_message(struct worker *worker, struct message *message)
@@ -121,7 +126,7 @@ enum watch_begin watch_begin(struct watch *watch, struct conn *conn, uint32_t ty
     bool has_room = watch->n_watchers < WATCHERS_MAX;
     if (has_room) {
         watch->watchers[watch->n_watchers++] = watcher;
-        collect_types(watch);
+        collect_types(watch, conn->worker->server);
     }
     pthread_mutex_unlock(&watch->lock);
     if (!has_room) {
@@ -144,7 +149,7 @@ void watch_end(struct conn *conn)
         if (watch->watchers[i] == watcher)
             watch->watchers[i] = watch->watchers[--watch->n_watchers];
     }
-    collect_types(watch);
+    collect_types(watch, conn->worker->server);
     watcher->conn = NULL;
     bool is_posted = watcher->is_posted;
     pthread_mutex_unlock(&watch->lock);
@@ -279,12 +284,14 @@ void watch_store(struct conn *conn, struct slice key, const char *command, const
     publish(watch_of(conn), WATCH_MUTATIONS, conn->session.cache, line, n);
 }
 
-void watch_delete(struct conn *conn, struct slice key, const char *command)
+void watch_delete(struct conn *conn, struct slice key, const char *command, uint8_t item_class,
+                  uint32_t size)
 {
     char line[LINE_MAX_BYTES];
     size_t n = begin_line(watch_of(conn), line, sizeof line, "deleted");
     n = put_key(line, n, key);
-    n += (size_t)snprintf(line + n, sizeof line - n, " cmd=%s cfd=%d\n", command, conn->fd);
+    n += (size_t)snprintf(line + n, sizeof line - n, " cmd=%s clsid=%u size=%u\n", command,
+                          item_class, size);
     publish(watch_of(conn), WATCH_DELETIONS, conn->session.cache, line, n);
 }
 
@@ -348,4 +355,51 @@ void watch_close(struct conn *conn)
     n += (size_t)snprintf(line + n, sizeof line - n, " reason=%s cfd=%d\n",
                           reasons[conn->close_reason], conn->fd);
     publish(watch_of(conn), WATCH_CONNEVENTS, conn->session.cache, line, n);
+}
+
+void watch_tls_error(struct conn *conn, const char *reason)
+{
+    char line[LINE_MAX_BYTES];
+    size_t n = begin_line(watch_of(conn), line, sizeof line, "conntlserr");
+    n += (size_t)snprintf(line + n, sizeof line - n, " fd=%d msg=", conn->fd);
+    for (size_t i = 0; i < REASON_MAX && reason[i] != '\0'; i++)
+        line[n++] = (unsigned char)reason[i] < ' ' ? ' ' : reason[i];
+    line[n++] = '\n';
+    publish(watch_of(conn), WATCH_CONNEVENTS, conn->session.cache, line, n);
+}
+
+/* As clients spell it: get, meta_debug. */
+static const char *name_verb(enum verb verb, char *out, size_t room)
+{
+    const char *name = verb_name(verb);
+    size_t n = 0;
+    for (; name[n] != '\0' && n < room - 1; n++)
+        out[n] = (char)(name[n] | (name[n] >= 'A' && name[n] <= 'Z' ? 0x20 : 0));
+    out[n] = '\0';
+    return out;
+}
+
+void watch_request(struct conn *conn, const struct request *request)
+{
+    static const char *const dialects[] = {
+        [DIALECT_TEXT] = "text", [DIALECT_META] = "meta", [DIALECT_BINARY] = "binary"};
+    char line[LINE_MAX_BYTES];
+    char verb[24];
+    size_t n = begin_line(watch_of(conn), line, sizeof line, "rawcmd");
+    n += (size_t)snprintf(line + n, sizeof line - n, " cfd=%d proto=%s cmd=%s", conn->fd,
+                          dialects[request->dialect], name_verb(request->verb, verb, sizeof verb));
+    if (request->verb != VERB_BAD && request->key.n > 0)
+        n = put_key(line, n, request->key);
+    n += (size_t)snprintf(line + n, sizeof line - n, " size=%u\n", (unsigned)request->n_value);
+    /* Who has not logged in yet belongs to no tenant. */
+    publish(watch_of(conn), WATCH_RAWCMDS, login_is_due(conn) ? NULL : conn->session.cache, line,
+            n);
+}
+
+void watch_event(struct watch *watch, const char *event, const struct log_field *fields)
+{
+    char line[LOG_LINE_MAX];
+    size_t n = begin_line(watch, line, sizeof line, "sysevent");
+    n = log_line_words(line, n, event, fields);
+    publish(watch, WATCH_SYSEVENTS, NULL, line, n);
 }

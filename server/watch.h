@@ -12,12 +12,13 @@
 #define WATCHERS_MAX 20
 
 enum watch_type {
-#define WATCH(name, word, is_tenants) WATCH_##name,
+#define WATCH(name, word, is_for_operators) WATCH_##name,
 #include "server/watch.def"
 #undef WATCH
     N_WATCH_TYPES
 };
 
+struct log_field;
 struct watch;
 struct watcher;
 
@@ -52,9 +53,15 @@ void watch_get(struct conn *conn, struct slice key, enum cache_result result, ui
                uint32_t size);
 void watch_store(struct conn *conn, struct slice key, const char *command, const char *status,
                  int64_t ttl, uint8_t item_class, uint32_t size);
-void watch_delete(struct conn *conn, struct slice key, const char *command);
+void watch_delete(struct conn *conn, struct slice key, const char *command, uint8_t item_class,
+                  uint32_t size);
 void watch_open(struct conn *conn);
 void watch_close(struct conn *conn);
+void watch_tls_error(struct conn *conn, const char *reason);
+/* What was asked for, without values and without what a login says. */
+void watch_request(struct conn *conn, const struct request *request);
+/* What happened to the server; see sysevent.h. */
+void watch_event(struct watch *watch, const char *event, const struct log_field *fields);
 
 /* For cache_config: by it the cache tells of evictions. */
 struct cache_eviction_listener watch_eviction_listener(struct watch *watch);

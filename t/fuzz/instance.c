@@ -88,6 +88,7 @@ void instance_reset(struct instance *instance)
     instance->settings = instance->at_start;
     atomic_store(&server->is_crawler_on, true);
     atomic_store(&server->verbosity, 0);
+    atomic_store(&server->trace_readers, 0);
     atomic_store(&server->memory_limit, MEMORY);
     HOLDS(cache_set_memory(server->cache, MEMORY));
     cache_flush(cache_default_tenant(server->cache), 0);
