@@ -4,6 +4,7 @@
 #include "server/listener.h"
 #include "server/options.h"
 #include "server/tenants.h"
+#include "server/transport_tls.h"
 #include "server/watch.h"
 #include "server/worker.h"
 #include "t/fuzz/fuzz.h"
@@ -39,7 +40,7 @@ static void read_settings(struct instance *instance)
     HOLDS(options_parse(9, argv, false, &instance->settings, stderr, stderr) == OPTIONS_SERVE);
 }
 
-struct instance *instance_create(void)
+struct instance *instance_create(bool has_cas)
 {
     char error[512];
     struct instance *instance = calloc(1, sizeof *instance);
@@ -59,7 +60,7 @@ struct instance *instance_create(void)
         .evictions = watch_eviction_listener(server->watch),
         .item_max = instance->settings.item_size_max,
         .is_evicting = true,
-        .has_cas = true,
+        .has_cas = has_cas,
         .hash_seed = 1,
     };
     server->cache = cache_create(&config, error, sizeof error);
@@ -230,18 +231,54 @@ static void end_turn(struct line *line)
     worker->is_online = false;
 }
 
-void line_open(struct line *line, struct instance *instance, uint32_t split)
+static void open_over(struct line *line, struct instance *instance, int fd)
 {
     struct server *server = &instance->server;
     static const union address peer = {.family = AF_INET};
-    *line = (struct line){.instance = instance, .split = split};
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); /* something that can be polled */
     atomic_fetch_add(&server->n_connections, 1);
     HOLDS(fd >= 0);
     HOLDS(conn_create(instance->worker, fd, listener_at(server->listeners, 0), &peer));
+    line->instance = instance;
     line->conn = instance->worker->conns;
+}
+
+void line_open(struct line *line, struct instance *instance, uint32_t split)
+{
+    *line = (struct line){.split = split};
+    /* The event is something that can be polled. */
+    open_over(line, instance, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     line->conn->transport = &transport_memory;
     line->conn->transport_state = line;
+}
+
+void line_open_tls(struct line *line, struct instance *instance, struct tls *tls, int fd)
+{
+    *line = (struct line){.split = 0};
+    open_over(line, instance, fd);
+    instance->server.tls = tls;
+    HOLDS(transport_tls_attach(line->conn));
+    instance->server.tls = NULL; /* commands see the same as on a plain connection */
+    conn_enter(line->conn, CONN_HANDSHAKE);
+}
+
+void instance_turn(struct instance *instance)
+{
+    struct worker *worker = instance->worker;
+    worker_online(worker);
+    (void)event_base_loop(worker->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    HOLDS(worker->ready == NULL && worker->closed == NULL);
+    cache_thread_offline(worker->cache_thread);
+    worker->is_online = false;
+}
+
+void line_turn(struct line *line)
+{
+    struct worker *worker = line->instance->worker;
+    worker_online(worker);
+    (void)event_base_loop(worker->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    if (worker->ready != NULL)
+        run_ready(line);
+    end_turn(line);
 }
 
 static bool is_waiting(const struct line *line)

@@ -655,7 +655,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n < 4)
         return 0;
     if (instance == NULL)
-        instance = instance_create();
+        instance = instance_create(true);
     instance_reset(instance);
     struct model *m = new_model();
     for (unsigned i = 0; i < 2; i++)

@@ -175,7 +175,7 @@ static void expect(const char *request, const char *answer)
 static void begin(void)
 {
     if (instance == NULL) {
-        instance = instance_create();
+        instance = instance_create(true);
         server = instance_server(instance);
     }
     instance_reset(instance);
