@@ -16,6 +16,9 @@
  * of them cost 25 ms. A record with data is 16 KiB and a little. */
 #define FRUITLESS_MAX (64 * 1024)
 
+/* More than any session lives. */
+#define DAY_S 86400
+
 /* What one record takes at most, and so what a pending one can hold back. */
 #define RECORD_MAX 16384
 
@@ -174,12 +177,29 @@ static enum tls_outcome settle(struct tls_session *session, int result)
     }
 }
 
+/* Tickets are judged when they come back; a session of the cache has only its time, which must not
+ * be longer than that of the client's certificate. */
+static void bound_cached_session(SSL *ssl)
+{
+    const X509 *peer = SSL_get0_peer_certificate(ssl);
+    SSL_SESSION *cached = SSL_get_session(ssl);
+    int days, seconds;
+    if (peer == NULL || cached == NULL ||
+        ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(peer)) != 1)
+        return;
+    long left_s = days < 1 ? seconds : DAY_S;
+    if (left_s < SSL_SESSION_get_timeout(cached))
+        (void)SSL_SESSION_set_timeout(cached, left_s > 0 ? left_s : 0);
+}
+
 static void note_handshake(struct tls_session *session)
 {
     struct state_counters *counters = &session->context->tls->counters;
     session->is_ready = true;
     session->n_fruitless = 0;
     bool is_resumed = SSL_session_reused(session->ssl) == 1;
+    if (!is_resumed && session->context->config.has_session_cache)
+        bound_cached_session(session->ssl);
     state_count(is_resumed ? &counters->handshakes_resumed : &counters->handshakes_full);
 }
 

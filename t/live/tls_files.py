@@ -6,7 +6,8 @@ import signal
 import ssl
 import subprocess
 
-from harness import (Server, Skip, case, folder, in_threads, run, run_program, user_args, wait_for)
+from harness import (Server, Skip, case, folder, free_port, in_threads, run, run_program, user_args,
+                     wait_for)
 from tls_link import (V12, V13, VERSIONS, TlsServer, cert, client_context, copy_file, tls_options)
 
 CHAIN, KEY, CA = ("Error loading the " + n for n in ("certificate chain", "key", "CA certificate"))
@@ -139,6 +140,33 @@ def certificates_renewed_while_serving():
     assert "event=certificates_reloaded" in server.log()
     with Server() as server, server.connect() as c:
         assert c.ask(b"refresh_certs") == b"Error TLS not enabled"
+
+
+@case
+def tickets_end_with_the_process():
+    """The next process of a rolling restart reads the files again and has keys of its own for tickets:
+    a client that would resume does one full handshake."""
+    files, path = Files(), os.path.join(folder(), "takeover")
+    listen = "127.0.0.1:%d,notls:127.0.0.1:%d" % (free_port(), free_port())
+    with files.server("--takeover", path, listen=listen) as old:
+        sessions = []
+        for version in VERSIONS:
+            context = client_context(version)
+            for reused in (False, True):
+                with old.tls(context=context, session=sessions.pop()[1] if reused else None) as c:
+                    assert c.ask(b"mn") == b"MN" and c.socket.session_reused == reused
+                    sessions.append((context, c.socket.session))
+        before = serial_seen(old)
+        files.put("chain.pem", "chain.key")
+        with files.server("--takeover", path, listen=listen, wait=False) as new:
+            assert old.wait_end() == 0, old.log()
+            wait_for(new.ports, "the new server to write its ports")
+            new.tls_port, new.port = old.tls_port, old.port
+            assert serial_seen(new) != before
+            for context, session in sessions:
+                with new.tls(context=context, session=session) as c:
+                    assert not c.socket.session_reused and c.ask(b"mn") == b"MN"
+            assert new.stats(b"tls")["handshakes_failed"] == "0"
 
 
 @case

@@ -7,6 +7,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import time
 import warnings
 
 from harness import SRCDIR, Conn, Server, folder
@@ -37,6 +38,21 @@ def tls_options(*more, chain="server.pem", key="server.key"):
     words = ["ssl_chain_cert=" + os.path.join(certificates(), chain),
              "ssl_key=" + os.path.join(certificates(), key)]
     return ["-Z", "-o", ",".join(words + list(more))]
+
+
+def issue(name, subject, end_s, san=None):
+    """A certificate of t/certs' authority that ends at this Unix time; its files are called name."""
+    begin, end = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(s)) for s in (end_s - 10 * 365 * 86400, end_s))
+    request = ["openssl", "req", "-config", "ca.conf", "-new", "-newkey", "ec", "-pkeyopt",
+               "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", name + ".key", "-subj", subject,
+               "-out", name + ".csr"] + (["-addext", "subjectAltName=" + san] if san else [])
+    sign = ["openssl", "ca", "-config", "ca.conf", "-batch", "-notext", "-cert", "ca.pem", "-keyfile",
+            "ca.key", "-extensions", "leaf", "-in", name + ".csr", "-out", name + ".pem", "-startdate",
+            begin, "-enddate", end]
+    for command in (request, sign):
+        subprocess.run(command, check=True, cwd=certificates(), stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return name
 
 
 class TlsServer(Server):

@@ -9,10 +9,11 @@ import re
 import signal
 import ssl
 import subprocess
+import time
 
 from harness import TIMEOUT_S, Conn, Reply, HEADER, case, packet, run, wait_for
 from tls_link import (V12, V13, VERSIONS, TlsServer, cert, client_context, copy_file, hmac_of,
-                      identity_section, user_section, write_file)
+                      identity_section, issue, user_section, write_file)
 
 LIST, START, STEP = 0x20, 0x21, 0x22
 REFUSED, AGAIN = 0x20, 0x21
@@ -380,6 +381,39 @@ def resumed_sessions_follow_revocation():
             assert is_refused(server, context=context, session=old)
         assert resumes(server, good, session) == (False, "all")
         assert int(control.stats(b"tls")["tickets_refused"]) > 0
+
+
+def session_of_a_short_life(server, cache_only):
+    """A session that is resumed once, of a client whose certificate then ends."""
+    life_s = 4
+    while True:
+        end_s = int(time.time()) + life_s
+        issue("client-short", "/CN=alice", end_s)
+        sessions = []
+        for version in (V12,) if cache_only else VERSIONS:
+            context = client_context(version, "client-short")
+            if cache_only:
+                context.options |= ssl.OP_NO_TICKET
+            session = session_of(server, context)
+            sessions.append((context, session))
+            reused = resumes(server, context, session)
+        if time.time() < end_s - 1:
+            assert reused == (True, "all"), reused
+            return sessions, end_s
+        life_s *= 2  # a busy machine
+
+
+@case
+def resumed_sessions_end_with_the_certificate():
+    """By ticket, and from the cache."""
+    for cache_only in (False, True):
+        words = ["ssl_ca_cert=" + cert("ca.pem"), "ssl_verify_mode=2", "ssl_session_cache"]
+        with TlsServer("-m", 64, words=words) as server:
+            sessions, end_s = session_of_a_short_life(server, cache_only)
+            wait_for(lambda: time.time() > end_s + 2, "the certificate's end")
+            for context, session in sessions:
+                assert is_refused(server, context=context, session=session)
+        assert "certificate has expired" in server.log()
 
 
 run()

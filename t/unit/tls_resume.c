@@ -121,6 +121,73 @@ START_TEST(survives_a_reload_of_the_same_trust)
 }
 END_TEST
 
+/* Another certificate and another kind of key, the same CA. */
+START_TEST(survives_a_new_certificate)
+{
+    struct tls_config config = pair_config_verify(TLS_VERIFY_REQUIRE);
+    struct tls *tls = pair_tls(&config);
+    SSL_CTX *client_ctx = pair_client(versions[_i], "client");
+    SSL_SESSION *session = first_session(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
+    config.chain_cert = pair_file("server-rsa.pem");
+    config.key = pair_file("server-rsa.key");
+    struct tls_report report;
+    ck_assert(tls_reload(tls, &config, pair_now(), &report));
+    ck_assert(is_resumed(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session));
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client_ctx);
+    tls_destroy(&tls);
+}
+END_TEST
+
+START_TEST(changed_ca_is_a_full_handshake)
+{
+    struct tls_config config = pair_config_verify(TLS_VERIFY_REQUIRE);
+    config.has_session_cache = true;
+    struct tls *tls = pair_tls(&config);
+    SSL_CTX *client_ctx = pair_client(versions[_i % 2], "client");
+    if (_i >= 2)
+        SSL_CTX_set_options(client_ctx, SSL_OP_NO_TICKET);
+    SSL_SESSION *session = first_session(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
+    config.ca_cert = pair_file("stranger.pem");
+    struct tls_report report;
+    ck_assert(tls_reload(tls, &config, pair_now(), &report));
+    struct pair pair;
+    pair_open(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
+    ck_assert_int_eq(SSL_set_session(pair.client, session), 1);
+    ck_assert(!pair_shake(&pair));
+    ck_assert_int_eq(tls_session_fault(pair.server), TLS_FAULT_PEER);
+    pair_close(&pair);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client_ctx);
+    tls_destroy(&tls);
+}
+END_TEST
+
+static int count_ticket(SSL *ssl, SSL_SESSION *session)
+{
+    (void)session;
+    ++*(int *)SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    return 0;
+}
+
+/* OpenSSL would give two in TLS 1.3; a client needs one. */
+START_TEST(one_ticket_for_each_handshake)
+{
+    struct tls_config config = pair_config();
+    struct tls *tls = pair_tls(&config);
+    SSL_CTX *client_ctx = pair_client(versions[_i], NULL);
+    int n_tickets = 0;
+    ck_assert_int_eq(SSL_CTX_set_app_data(client_ctx, &n_tickets), 1);
+    (void)SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT);
+    SSL_CTX_sess_set_new_cb(client_ctx, count_ticket);
+    SSL_SESSION *session = first_session(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
+    ck_assert_int_eq(n_tickets, 1);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client_ctx);
+    tls_destroy(&tls);
+}
+END_TEST
+
 /* The certificate is revoked between two connections: the ticket must not save it. */
 START_TEST(changed_crl_refuses_the_revoked)
 {
@@ -211,6 +278,9 @@ int main(void)
     tcase_add_loop_test(tc, resumes_from_the_cache_without_ticket, 0, 2);
     tcase_add_loop_test(tc, changed_policy_is_a_full_handshake, 0, 2);
     tcase_add_loop_test(tc, survives_a_reload_of_the_same_trust, 0, 2);
+    tcase_add_loop_test(tc, survives_a_new_certificate, 0, 2);
+    tcase_add_loop_test(tc, changed_ca_is_a_full_handshake, 0, 4);
+    tcase_add_loop_test(tc, one_ticket_for_each_handshake, 0, 2);
     tcase_add_loop_test(tc, changed_crl_refuses_the_revoked, 0, 2);
     tcase_add_loop_test(tc, session_without_certificate_stays_off_mtls, 0, 2);
     tcase_add_loop_test(tc, ticket_keys_rotate, 0,
