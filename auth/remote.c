@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -110,6 +111,10 @@ static bool start_tls(struct remote *r, const struct remote_config *config, cons
         inet_pton(AF_INET, host, number) == 1 || inet_pton(AF_INET6, host, number) == 1;
     r->context = SSL_CTX_new(TLS_client_method());
     bool is_ready = r->context != NULL && SSL_CTX_set_min_proto_version(r->context, TLS1_2_VERSION);
+    if (config->ca_file != NULL && access(config->ca_file, R_OK) != 0) {
+        snprintf(error, n_error, "--ca %s: %s", config->ca_file, strerror(errno));
+        return false;
+    }
     if (is_ready && config->ca_file != NULL)
         is_ready = SSL_CTX_load_verify_file(r->context, config->ca_file) == 1;
     else if (is_ready)
@@ -144,6 +149,7 @@ struct remote *remote_open(const struct remote_config *config, char *error, size
         return NULL;
     }
     r->fd = -1;
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with it: a server that has gone is an error */
     if (config->socket != NULL) {
         r->may_show_password = true;
         r->fd = connect_unix(config->socket, error, n_error);

@@ -33,7 +33,7 @@ int watch_stats(struct remote *remote, int n_words, char **words)
         if (!remote_line(remote, line))
             return complain_lost();
         if (strcmp(line, "END") == 0 || strcmp(line, "RESET") == 0 || strcmp(line, "OK") == 0)
-            return EXIT_SUCCESS;
+            return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
         if (strncmp(line, "STAT ", 5) != 0)
             return complain(line);
         printf("%s\n", line + 5);
@@ -242,7 +242,8 @@ static int watch_frames(struct remote *remote, struct frame *frames)
         printf("\033[H\033[2J");
         draw(now, old);
         printf("\nq ends\n");
-        fflush(stdout);
+        if (fflush(stdout) != 0)
+            return EXIT_FAILURE; /* nobody reads what is shown */
         if (is_over())
             return EXIT_SUCCESS;
     }
