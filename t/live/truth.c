@@ -1,9 +1,11 @@
 /* truth CASE OPTIONS...: many clients at once, each knowing what it must be told.
  *
- * CASE: values counters cas add append
+ * CASE: values counters cas add append everything (values, counters and cas at once)
  * OPTIONS: --port N  --seconds N  --clients N  --keys N (of each client)  --size BYTES (largest)
  *          --tls  --user NAME --password WORD  --may-miss (items may go)
  *          --flush (a client calls flush_all)  --limits (a client changes limits)
+ *          --ttl (some values have one)  --tls-port N (every other client is there, inside TLS)
+ *          --losses (connections end, and the server may be away for a while)
  *
  * A value says whose it is, which key, which version, and holds bytes that follow from these; so
  * whoever reads it knows whether it is whole. Ends with status 0 and a line of figures, or tells
@@ -12,6 +14,7 @@
 
 #include <getopt.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,10 +35,14 @@ struct run {
     bool may_miss;
     bool flushes;
     bool changes_limits;
+    bool has_ttls;
+    bool may_lose;
+    int tls_port; /* 0: none */
     atomic_bool is_over;
     _Atomic uint64_t n_requests;
     _Atomic uint64_t n_misses;
     _Atomic uint64_t n_successes;
+    _Atomic uint64_t n_losses;
     _Atomic uint64_t generation;
     struct client *clients;
 };
@@ -44,15 +51,22 @@ struct client {
     struct run *run;
     pthread_t thread;
     unsigned id;
+    unsigned role; /* everything: index of what it does */
     uint64_t random;
+    void *(*work)(void *);
     struct peer *peer;
     uint32_t *stored;   /* values: version of each own key, 0 none */
+    uint32_t *oldest;   /* values: after a loss, any version from this one to stored may be there */
+    uint64_t *lives_to; /* values: milliseconds; a miss before is wrong */
+    uint64_t *ends_at;  /* values: milliseconds; a hit after is wrong; 0 never */
     uint32_t *versions; /* values: the last one given to it */
     uint32_t *seen;     /* values: of each key of each client, the newest that was read */
     uint64_t *told;     /* counters, cas: numbers that an answer told */
     size_t n_told;
     size_t told_capacity;
     char *room;
+    jmp_buf loss;
+    struct peer_config config;
     struct timespec end;
 };
 
@@ -69,6 +83,13 @@ static bool goes_on(struct client *c)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec < c->end.tv_sec;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static void count(struct client *c, unsigned n)
@@ -145,24 +166,80 @@ static uint32_t read_value(struct client *c, const char *key, const struct value
     return version;
 }
 
+/* The server counts whole seconds, and both sides may be late. */
+#define TTL_EARLY_MS 3000
+#define TTL_LATE_MS  8000
+
+static unsigned choose_ttl(struct client *c)
+{
+    static const unsigned ttls[] = {0, 0, 0, 0, 0, 1, 6, 1000};
+    return c->run->has_ttls ? ttls[next_random(c) % (sizeof ttls / sizeof *ttls)] : 0;
+}
+
+/* It begins somewhere between the request and its answer. */
+static void begin_life(struct client *c, unsigned n, unsigned ttl)
+{
+    uint64_t length = (uint64_t)ttl * 1000;
+    c->lives_to[n] = UINT64_MAX;
+    if (ttl != 0)
+        c->lives_to[n] = length > TTL_EARLY_MS ? now_ms() + length - TTL_EARLY_MS : 0;
+}
+
+static void bound_life(struct client *c, unsigned n, unsigned ttl)
+{
+    c->ends_at[n] = ttl == 0 ? 0 : now_ms() + (uint64_t)ttl * 1000 + TTL_LATE_MS;
+}
+
 static void set_some(struct client *c)
 {
-    unsigned keys[N_BATCH];
+    struct {
+        unsigned n, ttl;
+        uint32_t version;
+    } asked[N_BATCH];
     char key[64];
     for (unsigned i = 0; i < N_BATCH; i++) {
-        unsigned n = keys[i] = next_random(c) % c->run->n_keys;
+        unsigned n = next_random(c) % c->run->n_keys, ttl = choose_ttl(c);
         name_key(key, c->id, n);
-        size_t size = write_value(c->run, c->room, c->id, n, ++c->versions[n]);
-        ask_store(c->peer, MODE_SET, key, c->room, size, 0);
-        c->stored[n] = c->versions[n];
+        asked[i].n = n;
+        asked[i].ttl = ttl;
+        asked[i].version = c->stored[n] = ++c->versions[n];
+        begin_life(c, n, ttl);
+        size_t size = write_value(c->run, c->room, c->id, n, c->versions[n]);
+        ask_set(c->peer, key, c->room, size, ttl);
     }
     for (unsigned i = 0; i < N_BATCH; i++) {
         enum outcome outcome = answer_store(c->peer);
-        if (outcome == STORED)
-            continue;
-        if (outcome != NO_ROOM || !c->run->may_miss)
+        if (outcome != STORED && (outcome != NO_ROOM || !c->run->may_miss))
             surprise("a set was answered with %d", outcome);
-        c->stored[keys[i]] = 0; /* the old value may not come back; a later set repairs this */
+        /* Where there was no room, the old value may not come back. */
+        c->stored[asked[i].n] = outcome == STORED ? asked[i].version : 0;
+        bound_life(c, asked[i].n, asked[i].ttl);
+    }
+    for (unsigned i = 0; i < N_BATCH; i++)
+        c->oldest[asked[i].n] = c->stored[asked[i].n];
+}
+
+static void take_miss(struct client *c, unsigned n, const char *key)
+{
+    if (c->stored[n] != 0 && !c->run->may_miss && now_ms() < c->lives_to[n])
+        surprise("%s is gone", key);
+    atomic_fetch_add(&c->run->n_misses, c->stored[n] != 0);
+    c->stored[n] = c->oldest[n] = 0;
+}
+
+/* After a loss the oldest and the newest version that were under way are possible, and all between;
+ * which one it is, is known from here on. */
+static void take_hit(struct client *c, unsigned n, const char *key, uint32_t version,
+                     uint64_t asked_ms)
+{
+    bool is_sure = c->oldest[n] == c->stored[n];
+    if (version > c->stored[n] || version < c->oldest[n])
+        surprise("%s has version %u instead of %u to %u", key, version, c->oldest[n], c->stored[n]);
+    if (is_sure && c->ends_at[n] != 0 && asked_ms > c->ends_at[n])
+        surprise("%s lives %llu ms too long", key, (unsigned long long)(asked_ms - c->ends_at[n]));
+    if (!is_sure) {
+        c->ends_at[n] = c->lives_to[n] = 0;
+        c->oldest[n] = c->stored[n] = version;
     }
 }
 
@@ -171,24 +248,18 @@ static void get_own(struct client *c)
     unsigned keys[N_BATCH];
     char key[64];
     struct value value;
+    uint64_t asked_ms = now_ms();
     for (unsigned i = 0; i < N_BATCH; i++) {
         keys[i] = next_random(c) % c->run->n_keys;
         name_key(key, c->id, keys[i]);
         ask_get(c->peer, key);
     }
     for (unsigned i = 0; i < N_BATCH; i++) {
-        unsigned n = keys[i];
-        name_key(key, c->id, n);
-        if (!answer_get(c->peer, key, &value)) {
-            if (c->stored[n] != 0 && !c->run->may_miss)
-                surprise("%s is gone", key);
-            atomic_fetch_add(&c->run->n_misses, c->stored[n] != 0);
-            c->stored[n] = 0;
-            continue;
-        }
-        uint32_t version = read_value(c, key, &value);
-        if (version != c->stored[n])
-            surprise("%s has version %u instead of %u", key, version, c->stored[n]);
+        name_key(key, c->id, keys[i]);
+        if (answer_get(c->peer, key, &value))
+            take_hit(c, keys[i], key, read_value(c, key, &value), asked_ms);
+        else
+            take_miss(c, keys[i], key);
     }
 }
 
@@ -214,13 +285,14 @@ static void delete_one(struct client *c)
     unsigned n = next_random(c) % c->run->n_keys;
     char key[64];
     name_key(key, c->id, n);
+    c->oldest[n] = 0; /* until it is answered */
     ask_delete(c->peer, key);
     enum outcome outcome = answer_delete(c->peer);
     if (outcome != STORED && outcome != NOT_FOUND)
         surprise("a delete was answered with %d", outcome);
-    if (!c->run->may_miss && (outcome == STORED) != (c->stored[n] != 0))
+    if (!c->run->may_miss && !c->run->has_ttls && (outcome == STORED) != (c->stored[n] != 0))
         surprise("delete of %s: %d", key, outcome);
-    c->stored[n] = 0;
+    c->stored[n] = c->oldest[n] = 0;
 }
 
 static void *run_values(void *arg)
@@ -268,7 +340,7 @@ static void *run_counters(void *arg)
                 n_missed++;
         }
         count(c, N_BATCH);
-        if (n_missed > 0 && !c->run->flushes)
+        if (n_missed > 0 && !c->run->may_miss)
             surprise("%s is gone", key);
         if (n_missed > 0)
             make_counter(c, key);
@@ -282,8 +354,8 @@ static int compare_numbers(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* All that was told to all clients, in order; none twice. */
-static uint64_t *collect(struct run *run, size_t *n_out)
+/* All that was told to the clients of a role, in order; none twice. */
+static uint64_t *collect_role(struct run *run, unsigned role, size_t *n_out)
 {
     size_t n = 0;
     for (unsigned i = 0; i < run->n_clients; i++)
@@ -294,8 +366,9 @@ static uint64_t *collect(struct run *run, size_t *n_out)
     n = 0;
     for (unsigned i = 0; i < run->n_clients; i++) {
         struct client *c = &run->clients[i];
-        if (c->n_told > 0)
-            memcpy(all + n, c->told, c->n_told * sizeof *all);
+        if (c->role != role || c->n_told == 0)
+            continue;
+        memcpy(all + n, c->told, c->n_told * sizeof *all);
         n += c->n_told;
     }
     qsort(all, n, sizeof *all, compare_numbers);
@@ -304,6 +377,11 @@ static uint64_t *collect(struct run *run, size_t *n_out)
             surprise("%llu was told twice", (unsigned long long)all[i]);
     *n_out = n;
     return all;
+}
+
+static uint64_t *collect(struct run *run, size_t *n_out)
+{
+    return collect_role(run, 0, n_out);
 }
 
 /* Without flushes there is one generation of each counter: its numbers have no gap. */
@@ -341,7 +419,7 @@ static void *run_cas(void *arg)
         ask_get(c->peer, key);
         count(c, 2);
         if (!answer_get(c->peer, key, &value)) {
-            if (!c->run->flushes)
+            if (!c->run->may_miss)
                 surprise("%s is gone", key);
             make_counter(c, key);
             continue;
@@ -353,7 +431,8 @@ static void *run_cas(void *arg)
         enum outcome outcome = answer_store(c->peer);
         if (outcome == STORED)
             tell(c, number * N_REGISTERS + n);
-        else if (outcome != EXISTS && (outcome != NOT_FOUND || !c->run->flushes))
+        else if (outcome != EXISTS && (outcome != NOT_FOUND || !c->run->may_miss) &&
+                 (outcome != NO_ROOM || !c->run->may_miss))
             surprise("a cas was answered with %d", outcome);
     }
     return NULL;
@@ -490,6 +569,27 @@ static void check_append(struct run *run)
     peer_destroy(&peer);
 }
 
+/* ---- everything ---- */
+
+enum { COUNTING, CHANGING, N_ROLES = 6 }; /* the others set and get values */
+
+static void *run_everything(void *arg)
+{
+    struct client *c = arg;
+    if (c->role == COUNTING)
+        return run_counters(c);
+    return c->role == CHANGING ? run_cas(c) : run_values(c);
+}
+
+static void check_everything(struct run *run)
+{
+    for (unsigned role = COUNTING; role <= CHANGING; role++) {
+        size_t n;
+        free(collect_role(run, role, &n));
+        run->n_successes += n;
+    }
+}
+
 /* ---- the run ---- */
 
 static void start_counters(struct run *run)
@@ -518,16 +618,15 @@ static void *disturb(void *arg)
         "cache_memlimit 64",      "lru_crawler crawl all", "slabs reassign -1 3",
         "lru tune 20 40 0.2 2.0", "cache_memlimit 56",     "slabs automove 0",
     };
-    struct run *run = arg;
-    struct peer *peer = peer_create(&run->peer, IN_TEXT);
-    for (unsigned i = 0; !run->is_over; i++) {
-        if (run->flushes)
-            command(peer, "flush_all");
+    struct client *c = arg; /* one that has no role */
+    struct run *run = c->run;
+    for (; !run->is_over; c->n_told++) {
+        if (run->flushes && (!run->may_lose || c->n_told % 16 == 0))
+            command(c->peer, "flush_all");
         if (run->changes_limits)
-            command(peer, limits[i % (sizeof limits / sizeof *limits)]);
+            command(c->peer, limits[c->n_told % (sizeof limits / sizeof *limits)]);
         usleep(20000);
     }
-    peer_destroy(&peer);
     return NULL;
 }
 
@@ -538,8 +637,31 @@ static const struct {
 } cases[] = {
     {"values", run_values, NULL},         {"counters", run_counters, check_counters},
     {"cas", run_cas, check_cas},          {"add", run_add, check_add},
-    {"append", run_append, check_append},
+    {"append", run_append, check_append}, {"everything", run_everything, check_everything},
 };
+
+/* What was under way when the connection ended, is unknown. */
+static void forget_pending(struct client *c)
+{
+    for (unsigned n = 0; n < c->run->n_keys; n++)
+        if (c->oldest[n] != c->stored[n])
+            c->stored[n] = c->versions[n];
+}
+
+static void *run_client(void *arg)
+{
+    struct client *c = arg;
+    if (!c->run->may_lose)
+        return c->work(c);
+    if (setjmp(c->loss) != 0) {
+        atomic_fetch_add(&c->run->n_losses, 1);
+        forget_pending(c);
+        peer_destroy(&c->peer);
+        c->peer = peer_create(&c->config, (enum dialect)(c->id % 3));
+    }
+    peer_expect_loss(c->peer, &c->loss);
+    return c->work(c);
+}
 
 static void prepare(struct client *c)
 {
@@ -547,54 +669,74 @@ static void prepare(struct client *c)
     size_t n_all = (size_t)run->n_clients * run->n_keys;
     c->random = 88172645463325252ull + c->id * 7919;
     c->stored = calloc(run->n_keys, sizeof *c->stored);
+    c->oldest = calloc(run->n_keys, sizeof *c->oldest);
+    c->lives_to = calloc(run->n_keys, sizeof *c->lives_to);
+    c->ends_at = calloc(run->n_keys, sizeof *c->ends_at);
     c->versions = calloc(run->n_keys, sizeof *c->versions);
     c->seen = calloc(n_all, sizeof *c->seen);
     c->room = malloc(VALUE_HEAD + run->size_max + 256);
-    if (c->stored == NULL || c->versions == NULL || c->seen == NULL || c->room == NULL)
+    if (c->stored == NULL || c->versions == NULL || c->seen == NULL || c->room == NULL ||
+        c->oldest == NULL || c->lives_to == NULL || c->ends_at == NULL)
         surprise("out of memory");
-    c->peer = peer_create(&run->peer, (enum dialect)(c->id % 3));
+    c->config = run->peer;
+    if (run->tls_port != 0 && c->id % 2 == 1) {
+        c->config.is_tls = true;
+        c->config.port = run->tls_port;
+    }
+    c->role = c->id / 3 % N_ROLES;
+    c->peer = peer_create(&c->config, (enum dialect)(c->id % 3));
+}
+
+static void start(struct client *c, unsigned seconds)
+{
+    clock_gettime(CLOCK_MONOTONIC, &c->end);
+    c->end.tv_sec += seconds;
+    if (pthread_create(&c->thread, NULL, run_client, c) != 0)
+        surprise("no thread");
 }
 
 static void run_case(struct run *run, size_t which)
 {
-    pthread_t disturber;
+    /* Speaks text: its number is of that dialect, and of nobody else. */
+    struct client disturber = {.run = run, .id = 3 * N_CLIENTS_MAX, .work = disturb};
     bool is_disturbed = run->flushes || run->changes_limits;
     run->clients = calloc(run->n_clients, sizeof *run->clients);
     if (run->clients == NULL)
         surprise("out of memory");
     start_counters(run);
     for (unsigned i = 0; i < run->n_clients; i++) {
-        run->clients[i] = (struct client){.run = run, .id = i};
+        run->clients[i] = (struct client){.run = run, .id = i, .work = cases[which].run};
         prepare(&run->clients[i]);
+        if (cases[which].run != run_everything)
+            run->clients[i].role = 0;
     }
-    if (is_disturbed && pthread_create(&disturber, NULL, disturb, run) != 0)
-        surprise("no thread");
-    for (unsigned i = 0; i < run->n_clients; i++) {
-        struct client *c = &run->clients[i];
-        clock_gettime(CLOCK_MONOTONIC, &c->end);
-        c->end.tv_sec += run->seconds;
-        if (pthread_create(&c->thread, NULL, cases[which].run, c) != 0)
-            surprise("no thread");
+    if (is_disturbed) {
+        prepare(&disturber);
+        start(&disturber, run->seconds);
     }
+    for (unsigned i = 0; i < run->n_clients; i++)
+        start(&run->clients[i], run->seconds);
     for (unsigned i = 0; i < run->n_clients; i++)
         (void)pthread_join(run->clients[i].thread, NULL);
     run->is_over = true;
     if (is_disturbed)
-        (void)pthread_join(disturber, NULL);
+        (void)pthread_join(disturber.thread, NULL);
     if (cases[which].check != NULL)
         cases[which].check(run);
-    printf("%s: %u clients, %llu requests, %llu misses, %llu proved\n", cases[which].name,
-           run->n_clients, (unsigned long long)run->n_requests, (unsigned long long)run->n_misses,
-           (unsigned long long)run->n_successes);
+    printf("%s: %u clients, %llu requests, %llu misses, %llu proved, %llu connections ended\n",
+           cases[which].name, run->n_clients, (unsigned long long)run->n_requests,
+           (unsigned long long)run->n_misses, (unsigned long long)run->n_successes,
+           (unsigned long long)run->n_losses);
 }
 
 static struct run run_of(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"port", 1, NULL, 'p'},  {"seconds", 1, NULL, 's'},  {"clients", 1, NULL, 'c'},
-        {"keys", 1, NULL, 'k'},  {"size", 1, NULL, 'z'},     {"tls", 0, NULL, 't'},
-        {"user", 1, NULL, 'u'},  {"password", 1, NULL, 'w'}, {"may-miss", 0, NULL, 'm'},
-        {"flush", 0, NULL, 'f'}, {"limits", 0, NULL, 'l'},   {NULL, 0, NULL, 0}};
+        {"port", 1, NULL, 'p'},     {"seconds", 1, NULL, 's'},  {"clients", 1, NULL, 'c'},
+        {"keys", 1, NULL, 'k'},     {"size", 1, NULL, 'z'},     {"tls", 0, NULL, 't'},
+        {"user", 1, NULL, 'u'},     {"password", 1, NULL, 'w'}, {"may-miss", 0, NULL, 'm'},
+        {"flush", 0, NULL, 'f'},    {"limits", 0, NULL, 'l'},   {"ttl", 0, NULL, 'e'},
+        {"tls-port", 1, NULL, 'T'}, {"losses", 0, NULL, 'L'},   {NULL, 0, NULL, 0}};
     struct run run = {
         .seconds = 2, .n_clients = 12, .n_keys = 100, .size_max = 20000, .generation = 1};
     int letter;
@@ -634,6 +776,15 @@ static struct run run_of(int argc, char **argv)
         case 'l':
             run.changes_limits = true;
             break;
+        case 'e':
+            run.has_ttls = true;
+            break;
+        case 'T':
+            run.tls_port = (int)number;
+            break;
+        case 'L':
+            run.may_lose = run.may_miss = run.peer.is_patient = true;
+            break;
         default:
             exit(64);
         }
@@ -644,6 +795,7 @@ static struct run run_of(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct run run = run_of(argc, argv);
+    (void)signal(SIGPIPE, SIG_IGN);
     const char *name = optind < argc ? argv[optind] : "";
     if (run.n_clients < 1 || run.n_clients > N_CLIENTS_MAX || run.n_keys < 1 || run.size_max < 64)
         exit(64);

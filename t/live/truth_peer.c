@@ -27,6 +27,7 @@ struct peer {
     size_t at;
     size_t n_in;
     size_t in_capacity;
+    jmp_buf *loss;
 };
 
 _Noreturn void surprise(const char *format, ...)
@@ -41,6 +42,13 @@ _Noreturn void surprise(const char *format, ...)
 }
 
 /* ---- bytes ---- */
+
+static _Noreturn void lose(struct peer *peer, const char *how)
+{
+    if (peer->loss == NULL)
+        surprise("%s", how);
+    longjmp(*peer->loss, 1);
+}
 
 static void put(struct peer *peer, const void *p, size_t n)
 {
@@ -71,7 +79,7 @@ static void send_all(struct peer *peer)
         ssize_t n = peer->ssl != NULL ? SSL_write(peer->ssl, peer->out + at, (int)n_left)
                                       : send(peer->fd, peer->out + at, n_left, MSG_NOSIGNAL);
         if (n <= 0)
-            surprise("the server took no more bytes");
+            lose(peer, "the server took no more bytes");
         at += (size_t)n;
     }
     peer->n_out = 0;
@@ -98,7 +106,7 @@ static const char *have(struct peer *peer, size_t n)
         ssize_t n_now = peer->ssl != NULL ? SSL_read(peer->ssl, peer->in + peer->n_in, (int)n_room)
                                           : recv(peer->fd, peer->in + peer->n_in, n_room, 0);
         if (n_now <= 0)
-            surprise("the server closed or is silent");
+            lose(peer, "the server closed or is silent");
         peer->n_in += (size_t)n_now;
     }
     return peer->in + peer->at;
@@ -200,31 +208,68 @@ static void login(struct peer *peer, const struct peer_config *config)
         surprise("login refused: %s", answer);
 }
 
-struct peer *peer_create(const struct peer_config *config, enum dialect dialect)
+static bool try_connect(struct peer *peer, const struct peer_config *config)
 {
-    struct peer *peer = calloc(1, sizeof *peer);
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)config->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval patience = {.tv_sec = 60};
     int yes = 1;
-    if (peer == NULL)
-        surprise("out of memory");
-    peer->dialect = dialect;
     peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (peer->fd < 0 || connect(peer->fd, (struct sockaddr *)&address, sizeof address) != 0)
-        surprise("cannot connect");
+        return false;
     (void)setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     (void)setsockopt(peer->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (config->is_tls) {
-        peer->context = SSL_CTX_new(TLS_client_method());
-        peer->ssl = peer->context != NULL ? SSL_new(peer->context) : NULL;
-        if (peer->ssl == NULL || SSL_set_fd(peer->ssl, peer->fd) != 1 ||
-            SSL_connect(peer->ssl) != 1)
-            surprise("no TLS");
+    if (!config->is_tls)
+        return true;
+    peer->context = SSL_CTX_new(TLS_client_method());
+    peer->ssl = peer->context != NULL ? SSL_new(peer->context) : NULL;
+    if (peer->ssl == NULL || SSL_set_fd(peer->ssl, peer->fd) != 1)
+        surprise("no TLS");
+    return SSL_connect(peer->ssl) == 1;
+}
+
+static void hang_up(struct peer *peer)
+{
+    SSL_free(peer->ssl);
+    SSL_CTX_free(peer->context);
+    if (peer->fd >= 0)
+        close(peer->fd);
+    peer->ssl = NULL;
+    peer->context = NULL;
+}
+
+/* A server that stops may take the connection and end it before the login is answered. */
+static bool try_begin(struct peer *peer, const struct peer_config *config)
+{
+    jmp_buf loss;
+    if (!try_connect(peer, config))
+        return false;
+    peer->loss = &loss;
+    if (setjmp(loss) != 0) {
+        peer->loss = NULL;
+        return false;
     }
     if (config->user != NULL)
         login(peer, config);
+    peer->loss = NULL;
+    return true;
+}
+
+struct peer *peer_create(const struct peer_config *config, enum dialect dialect)
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (peer == NULL)
+        surprise("out of memory");
+    peer->dialect = dialect;
+    for (unsigned n_tries = 0; !try_begin(peer, config); n_tries++) {
+        if (n_tries == (config->is_patient ? 6000 : 0))
+            surprise("cannot connect");
+        hang_up(peer);
+        peer->n_in = peer->at = peer->n_out = 0;
+        peer->next_opaque = peer->due_opaque = 0;
+        usleep(10000);
+    }
     return peer;
 }
 
@@ -232,38 +277,62 @@ void peer_destroy(struct peer **peer)
 {
     struct peer *p = *peer;
     *peer = NULL;
-    SSL_free(p->ssl);
-    SSL_CTX_free(p->context);
-    close(p->fd);
+    hang_up(p);
     free(p->in);
     free(p->out);
     free(p);
 }
 
+void peer_expect_loss(struct peer *peer, jmp_buf *loss)
+{
+    peer->loss = loss;
+}
+
 /* ---- requests ---- */
+
+struct stored {
+    enum store_mode mode;
+    const char *value;
+    size_t n;
+    uint64_t cas;
+    unsigned ttl;
+};
+
+static void put_store(struct peer *peer, const char *key, const struct stored *stored)
+{
+    static const char *const verbs[] = {"set", "add", "append"};
+    static const uint8_t opcodes[] = {0x01, 0x02, 0x0e};
+    uint8_t extras[8] = {0};
+    size_t n = stored->n;
+    if (peer->dialect == IN_BINARY) {
+        put_be(extras + 4, stored->ttl, 4);
+        put_packet(peer, opcodes[stored->mode], key, stored->mode == MODE_APPEND ? 0 : 8, extras,
+                   stored->value, n, stored->cas);
+        return;
+    }
+    if (peer->dialect == IN_META)
+        print(peer, "ms %s %zu O%u M%c", key, n, peer->next_opaque++, "SEA"[stored->mode]);
+    else
+        print(peer, "%s %s 0 %u %zu", stored->cas != 0 ? "cas" : verbs[stored->mode], key,
+              stored->ttl, n);
+    if (stored->cas != 0)
+        print(peer, peer->dialect == IN_META ? " C%llu" : " %llu", (unsigned long long)stored->cas);
+    if (stored->ttl != 0 && peer->dialect == IN_META)
+        print(peer, " T%u", stored->ttl);
+    put(peer, "\r\n", 2);
+    put(peer, stored->value, n);
+    put(peer, "\r\n", 2);
+}
 
 void ask_store(struct peer *peer, enum store_mode mode, const char *key, const char *value,
                size_t n, uint64_t cas)
 {
-    static const char *const verbs[] = {"set", "add", "append"};
-    static const uint8_t extras[8];
-    if (peer->dialect == IN_BINARY) {
-        put_packet(peer,
-                   mode == MODE_SET   ? 1
-                   : mode == MODE_ADD ? 2
-                                      : 0x0e,
-                   key, mode == MODE_APPEND ? 0 : 8, extras, value, n, cas);
-        return;
-    }
-    if (peer->dialect == IN_META)
-        print(peer, "ms %s %zu O%u M%c", key, n, peer->next_opaque++, "SEA"[mode]);
-    else
-        print(peer, "%s %s 0 0 %zu", cas != 0 ? "cas" : verbs[mode], key, n);
-    if (cas != 0)
-        print(peer, peer->dialect == IN_META ? " C%llu" : " %llu", (unsigned long long)cas);
-    put(peer, "\r\n", 2);
-    put(peer, value, n);
-    put(peer, "\r\n", 2);
+    put_store(peer, key, &(struct stored){.mode = mode, .value = value, .n = n, .cas = cas});
+}
+
+void ask_set(struct peer *peer, const char *key, const char *value, size_t n, unsigned ttl)
+{
+    put_store(peer, key, &(struct stored){.mode = MODE_SET, .value = value, .n = n, .ttl = ttl});
 }
 
 /* The opaque of a meta answer is the one that is due. */

@@ -1,10 +1,12 @@
 /* truth_peer.h - a client's connection in one dialect, in the clear or inside TLS: requests are
  * queued, sent together, and their answers read in order.
  * Owns: the socket and its buffers.   Thread: one at a time.
- * Never: goes on after a surprise: it tells it on stderr and ends the process with status 1. */
+ * Never: goes on after a surprise: it tells it on stderr and ends the process with status 1. The
+ * end of the connection is one too, unless peer_expect_loss said where to go on. */
 #ifndef T_LIVE_TRUTH_PEER_H
 #define T_LIVE_TRUTH_PEER_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +18,7 @@ enum store_mode { MODE_SET, MODE_ADD, MODE_APPEND };
 struct peer_config {
     int port;
     bool is_tls;
+    bool is_patient;  /* the server may be away for a while: try again */
     const char *user; /* NULL: no login */
     const char *password;
 };
@@ -31,9 +34,14 @@ struct value {
 struct peer *peer_create(const struct peer_config *config, enum dialect dialect);
 void peer_destroy(struct peer **peer);
 
+/* When the connection ends, jump there: what was asked and not answered may be done or not. */
+void peer_expect_loss(struct peer *peer, jmp_buf *loss);
+
 /* Each ask has its answer; answers come in the order of the asks. */
 void ask_store(struct peer *peer, enum store_mode mode, const char *key, const char *value,
                size_t n, uint64_t cas);
+/* A set with a time to live in seconds. */
+void ask_set(struct peer *peer, const char *key, const char *value, size_t n, unsigned ttl);
 enum outcome answer_store(struct peer *peer);
 void ask_get(struct peer *peer, const char *key);
 bool answer_get(struct peer *peer, const char *key, struct value *value_out);
