@@ -248,14 +248,41 @@ static void loop(struct flow *flow)
     }
 }
 
-/* Completes a handshake on a stream that nothing else happens on yet. */
-static void shake_hands(struct peer *peer)
+/* As text clients do: the first set is "user password". */
+static void log_in(const struct plan *plan, struct peer *peer)
+{
+    char text[600], reply[64];
+    size_t n = 0, n_reply = 0;
+    struct iovec iov = {text, (size_t)snprintf(text, sizeof text, "set auth 0 0 %zu\r\n%s %s\r\n",
+                                               strlen(plan->user) + 1 + strlen(plan->password),
+                                               plan->user, plan->password)};
+    if (iov.iov_len >= sizeof text || peer_write(peer, &iov, 1, &n) != PEER_OK || n != iov.iov_len)
+        flow_fail("the login cannot be sent", NULL, 0);
+    while (n_reply < 8) {
+        enum peer_result result =
+            peer_read(peer, (uint8_t *)reply + n_reply, sizeof reply - n_reply, &n);
+        if (result == PEER_AGAIN) {
+            usleep(50);
+            continue;
+        }
+        if (result != PEER_OK)
+            flow_fail("the login failed", NULL, 0);
+        n_reply += n;
+    }
+    if (memcmp(reply, "STORED\r\n", 8) != 0)
+        flow_fail("login", (const uint8_t *)reply, n_reply);
+}
+
+/* Completes a handshake, and the login, on a stream that nothing else happens on yet. */
+static void shake_hands(const struct plan *plan, struct peer *peer)
 {
     enum peer_result result;
     while ((result = peer_handshake(peer)) == PEER_AGAIN)
         usleep(50);
     if (result != PEER_OK)
         flow_fail("the TLS handshake failed", NULL, 0);
+    if (plan->log_in)
+        log_in(plan, peer);
 }
 
 static void conn_open(struct flow *flow, struct conn *conn, struct ssl_ctx_st *tls)
@@ -263,7 +290,7 @@ static void conn_open(struct flow *flow, struct conn *conn, struct ssl_ctx_st *t
     *conn = (struct conn){0};
     if (!peer_open(&conn->peer, flow->plan->address, tls))
         fail_errno("cannot connect");
-    shake_hands(&conn->peer);
+    shake_hands(flow->plan, &conn->peer);
     conn->units = malloc(flow->n_units * sizeof *conn->units);
     MUST(conn->units != NULL);
     watch(flow, conn, EPOLL_CTL_ADD, EPOLLIN);
@@ -370,7 +397,7 @@ uint64_t flow_preload(const struct plan *plan, struct keyspace *ks, struct ssl_c
     outbox_init(&out, n_burst * op_size_max(ks) + 64);
     if (!peer_open(&peer, plan->address, tls))
         fail_errno("cannot connect");
-    shake_hands(&peer);
+    shake_hands(plan, &peer);
     uint64_t end = plan->first_key + ks->n_keys;
     for (uint64_t key = plan->first_key; key < end;) {
         outbox_clear(&out);

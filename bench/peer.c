@@ -103,7 +103,19 @@ fail:
     return false;
 }
 
+static bool bind_source(int fd, uint32_t source)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(UINT32_C(0x7f000000) + source)};
+    return source == 0 || bind(fd, (struct sockaddr *)&from, sizeof from) == 0;
+}
+
 bool peer_open(struct peer *peer, const char *address, struct ssl_ctx_st *tls)
+{
+    return peer_open_from(peer, address, 0, tls);
+}
+
+bool peer_open_from(struct peer *peer, const char *address, uint32_t source, struct ssl_ctx_st *tls)
 {
     union any_address to;
     socklen_t n;
@@ -112,7 +124,7 @@ bool peer_open(struct peer *peer, const char *address, struct ssl_ctx_st *tls)
     int fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    if (connect(fd, &to.any, n) != 0) {
+    if (!bind_source(fd, source) || connect(fd, &to.any, n) != 0) {
         int error = errno;
         close(fd);
         errno = error;

@@ -34,6 +34,10 @@ void peer_tls_destroy(struct ssl_ctx_st **tls);
  * tls (may be NULL) the handshake is still to do. False and errno when it fails. */
 MUST_USE bool peer_open(struct peer *peer, const char *address, struct ssl_ctx_st *tls);
 
+/* The same from the address 127.0.0.0 + source, so that a server sees many addresses. 0: any. */
+MUST_USE bool peer_open_from(struct peer *peer, const char *address, uint32_t source,
+                             struct ssl_ctx_st *tls);
+
 /* A listening descriptor, or -1 and errno. */
 MUST_USE int peer_listen(const char *address);
 MUST_USE bool peer_accept(struct peer *peer, int listener, struct ssl_ctx_st *tls);

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import time
 
+import storm
 from cases import CASES
 from speed import median, ratios
 from svg import bars
@@ -89,7 +90,8 @@ class Store:
         if speed_names:
             parts += ["\n## Speed\n", *self._speed_table(speed_names),
                       "\n## Cost and latency\n", *self._cost_table(speed_names)]
-        for special, table in (("density", density_table), ("misses", misses_table)):
+        for special, table in (("density", density_table), ("misses", misses_table),
+                               ("storm", storm.table)):
             if special in self.cases and (names is None or special in names):
                 parts += table(self.cases[special]["outcome"])
         return "\n".join(parts) + "\n"

@@ -2,6 +2,7 @@
 
 #include "bench/flow.h"
 #include "bench/peer.h"
+#include "bench/scram.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,26 +10,33 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define ASK_MAX    600U
+#define ASK_MAX    1024U
+#define AUTH       0x21
+#define STEP       0x22
 #define REPLY_MAX  4096U
 #define EVENTS_MAX 512
 
-enum ask { ASK_NOTHING, ASK_SASL_PLAIN, ASK_TEXT_LOGIN };
+enum ask { ASK_NOTHING, ASK_SASL_PLAIN, ASK_SASL_SCRAM, ASK_TEXT_LOGIN };
 
 static const struct row {
     const char *kind;
     enum ask ask;
     bool resumes;
 } rows[] = {
-    {"connect", ASK_NOTHING, false},       {"handshake", ASK_NOTHING, false},
-    {"resume", ASK_NOTHING, true},         {"login", ASK_SASL_PLAIN, false},
-    {"text-login", ASK_TEXT_LOGIN, false},
+    {"connect", ASK_NOTHING, false},        {"handshake", ASK_NOTHING, false},
+    {"resume", ASK_NOTHING, true},          {"login", ASK_SASL_PLAIN, false},
+    {"scram-login", ASK_SASL_SCRAM, false}, {"text-login", ASK_TEXT_LOGIN, false},
 };
 
 struct session {
     struct peer peer;
     uint64_t began_ns;
     bool is_asked;
+    bool is_wrong; /* its password is */
+    unsigned n_steps;
+    struct scram scram;
+    uint8_t ask[ASK_MAX];
+    size_t n_ask;
     uint8_t reply[REPLY_MAX];
     size_t n_reply;
 };
@@ -39,9 +47,10 @@ struct sessions {
     struct tally *tally;
     struct ssl_ctx_st *tls;
     struct ssl_session_st *resumable;
-    uint8_t ask[ASK_MAX];
-    size_t n_ask;
-    struct slice expected; /* how the reply must begin */
+    char wrong_password[256];
+    struct scram_key keys[2]; /* of the right password, and of the wrong one */
+    struct slice expected;    /* how a reply in text must begin */
+    uint64_t n_opened;
     int epoll;
 };
 
@@ -58,49 +67,80 @@ bool sessions_knows(const char *kind)
     return row_find(kind) != NULL;
 }
 
-/* SASL_AUTH with mechanism PLAIN: NUL user NUL password. */
-static void ask_sasl_plain(struct sessions *s)
+static bool is_sasl(const struct sessions *s)
 {
-    const struct plan *plan = s->plan;
-    size_t n_user = strlen(plan->user), n_password = strlen(plan->password);
-    size_t n_body = 5 + 1 + n_user + 1 + n_password;
-    MUST(24 + n_body <= sizeof s->ask);
-    s->ask[0] = 0x80;
-    s->ask[1] = 0x21;
-    store_be16(s->ask + 2, 5);
-    store_be32(s->ask + 8, (uint32_t)n_body);
-    memcpy(s->ask + 24, "PLAIN", 5);
-    memcpy(s->ask + 30, plan->user, n_user);
-    memcpy(s->ask + 31 + n_user, plan->password, n_password);
-    s->n_ask = 24 + n_body;
-    s->expected = SLICE("\x81\x21\0\0\0\0\0\0");
+    return s->row->ask == ASK_SASL_PLAIN || s->row->ask == ASK_SASL_SCRAM;
 }
 
-static void prepare(struct sessions *s)
+static const char *password_of(const struct sessions *s, const struct session *one)
 {
+    return one->is_wrong ? s->wrong_password : s->plan->password;
+}
+
+/* A SASL message; the body may lie anywhere but in the session. */
+static void ask_sasl(struct session *one, uint8_t opcode, const char *mechanism, const void *body,
+                     size_t n)
+{
+    size_t n_name = strlen(mechanism);
+    MUST(24 + n_name + n <= sizeof one->ask);
+    memset(one->ask, 0, 24);
+    one->ask[0] = 0x80;
+    one->ask[1] = opcode;
+    store_be16(one->ask + 2, (uint16_t)n_name);
+    store_be32(one->ask + 8, (uint32_t)(n_name + n));
+    memcpy(one->ask + 24, mechanism, n_name);
+    memcpy(one->ask + 24 + n_name, body, n);
+    one->n_ask = 24 + n_name + n;
+}
+
+static void ask_scram(struct session *one, uint8_t opcode, const void *body, size_t n)
+{
+    ask_sasl(one, opcode, "SCRAM-SHA-256", body, n);
+}
+
+static void ask_first(struct sessions *s, struct session *one)
+{
+    const struct plan *plan = s->plan;
+    uint8_t body[SCRAM_MESSAGE_MAX];
+    size_t n_user = strlen(plan->user), n_password = strlen(password_of(s, one));
+    MUST(n_user + n_password + 2 < sizeof body);
     switch (s->row->ask) {
     case ASK_NOTHING:
-        memcpy(s->ask, "mn\r\n", 4);
-        s->n_ask = 4;
-        s->expected = SLICE("MN\r\n");
+        memcpy(one->ask, "mn\r\n", 4);
+        one->n_ask = 4;
         break;
-    case ASK_SASL_PLAIN:
-        ask_sasl_plain(s);
+    case ASK_SASL_PLAIN: /* NUL user NUL password */
+        body[0] = '\0';
+        memcpy(body + 1, plan->user, n_user + 1);
+        memcpy(body + n_user + 2, password_of(s, one), n_password);
+        ask_sasl(one, AUTH, "PLAIN", body, n_user + n_password + 2);
+        break;
+    case ASK_SASL_SCRAM:
+        ask_scram(one, AUTH, body, scram_first(&one->scram, plan->user, s->n_opened, body));
         break;
     case ASK_TEXT_LOGIN:
-        s->n_ask = (size_t)snprintf((char *)s->ask, sizeof s->ask, "set auth 0 0 %zu\r\n%s %s\r\n",
-                                    strlen(s->plan->user) + 1 + strlen(s->plan->password),
-                                    s->plan->user, s->plan->password);
-        MUST(s->n_ask < sizeof s->ask);
-        s->expected = SLICE("STORED\r\n");
+        one->n_ask =
+            (size_t)snprintf((char *)one->ask, sizeof one->ask, "set auth 0 0 %zu\r\n%s %s\r\n",
+                             n_user + 1 + n_password, plan->user, plan->password);
+        MUST(one->n_ask < sizeof one->ask);
         break;
     }
+}
+
+/* Sessions with wrong passwords come from many addresses: one alone would be slowed down. */
+static uint32_t source_of(const struct sessions *s)
+{
+    uint64_t number = (s->n_opened + (uint64_t)getpid() * 4096) % (100u << 16);
+    return s->plan->wrong_every > 0 ? (uint32_t)((1u << 16) + number) : 0;
 }
 
 static void open_one(struct sessions *s, struct session *one)
 {
     *one = (struct session){.began_ns = cpu_clock_ns()};
-    if (!peer_open(&one->peer, s->plan->address, s->tls))
+    s->n_opened++;
+    one->is_wrong = s->plan->wrong_every > 0 && s->n_opened % s->plan->wrong_every == 0;
+    ask_first(s, one);
+    if (!peer_open_from(&one->peer, s->plan->address, source_of(s), s->tls))
         flow_fail(strerror(errno), NULL, 0);
     if (s->row->resumes && s->resumable != NULL)
         peer_resume(&one->peer, s->resumable);
@@ -123,9 +163,17 @@ static void finish(struct sessions *s, struct session *one)
     peer_close(&one->peer, true);
 }
 
+/* How many bytes the reply has; 24 while a binary one's header is not whole. */
+static size_t n_wanted(const struct sessions *s, const struct session *one)
+{
+    if (!is_sasl(s))
+        return s->expected.n;
+    return 24 + (one->n_reply < 24 ? 0 : load_be32(one->reply + 8));
+}
+
 static bool read_reply(struct sessions *s, struct session *one)
 {
-    while (one->n_reply < s->expected.n) {
+    while (one->n_reply < n_wanted(s, one)) {
         size_t n = 0;
         enum peer_result result =
             peer_read(&one->peer, one->reply + one->n_reply, REPLY_MAX - one->n_reply, &n);
@@ -135,30 +183,65 @@ static bool read_reply(struct sessions *s, struct session *one)
             flow_fail("the server closed the connection", one->reply, one->n_reply);
         one->n_reply += n;
     }
-    /* Bytes 2 to 5 of a binary reply are lengths: only magic, opcode and status are compared. */
-    bool is_binary = s->row->ask == ASK_SASL_PLAIN;
-    bool is_right =
-        is_binary ? memcmp(one->reply, s->expected.p, 2) == 0 && load_be16(one->reply + 6) == 0
-                  : memcmp(one->reply, s->expected.p, s->expected.n) == 0;
+    return true;
+}
+
+static bool answer_challenge(struct sessions *s, struct session *one)
+{
+    uint8_t body[SCRAM_MESSAGE_MAX];
+    struct slice challenge = slice_of(one->reply + 24, one->n_reply - 24);
+    size_t n = 0;
+    if (one->n_steps++ == 0) /* the second challenge is the server's proof, and has no answer */
+        n = scram_final(&one->scram, &s->keys[one->is_wrong], password_of(s, one), challenge, body);
+    if (n == 0 && one->n_steps != 2)
+        return false;
+    ask_scram(one, STEP, body, n);
+    one->is_asked = false;
+    one->n_reply = 0;
+    return true;
+}
+
+/* True when the session is over; otherwise its next message is composed. */
+static bool take_reply(struct sessions *s, struct session *one)
+{
+    bool is_right;
+    if (!is_sasl(s)) {
+        is_right = memcmp(one->reply, s->expected.p, s->expected.n) == 0;
+    } else {
+        uint16_t status = load_be16(one->reply + 6);
+        if (one->reply[0] == 0x81 && status == 0x21 && answer_challenge(s, one))
+            return false;
+        is_right = one->reply[0] == 0x81 && status == (one->is_wrong ? 0x20 : 0);
+    }
     if (!is_right)
         flow_fail(s->row->kind, one->reply, one->n_reply);
+    return true;
+}
+
+static bool send_ask(struct session *one)
+{
+    size_t n = 0;
+    struct iovec iov = {one->ask, one->n_ask};
+    enum peer_result result = peer_handshake(&one->peer);
+    if (result == PEER_AGAIN)
+        return false;
+    if (result != PEER_OK || peer_write(&one->peer, &iov, 1, &n) != PEER_OK || n != one->n_ask)
+        flow_fail("the handshake failed", NULL, 0);
+    one->is_asked = true;
     return true;
 }
 
 /* Goes as far as the socket lets it. True when the session is over. */
 static bool step(struct sessions *s, struct session *one)
 {
-    if (!one->is_asked) {
-        size_t n = 0;
-        struct iovec iov = {s->ask, s->n_ask};
-        enum peer_result result = peer_handshake(&one->peer);
-        if (result == PEER_AGAIN)
+    for (;;) {
+        if (!one->is_asked && !send_ask(one))
             return false;
-        if (result != PEER_OK || peer_write(&one->peer, &iov, 1, &n) != PEER_OK || n != s->n_ask)
-            flow_fail("the handshake failed", NULL, 0);
-        one->is_asked = true;
+        if (!read_reply(s, one))
+            return false;
+        if (take_reply(s, one))
+            return true;
     }
-    return read_reply(s, one);
 }
 
 /* One session alone, so that the others have something to resume. */
@@ -205,7 +288,8 @@ void sessions_run(const struct plan *plan, struct ssl_ctx_st *tls, struct tally 
     s.epoll = epoll_create1(EPOLL_CLOEXEC);
     struct session *all = calloc(plan->connections, sizeof *all);
     MUST(s.epoll >= 0 && all != NULL);
-    prepare(&s);
+    s.expected = s.row->ask == ASK_NOTHING ? SLICE("MN\r\n") : SLICE("STORED\r\n");
+    snprintf(s.wrong_password, sizeof s.wrong_password, "%.200s-not", plan->password);
     warm_up(&s, &all[0]);
     for (uint64_t i = 0; i < plan->connections; i++)
         open_one(&s, &all[i]);

@@ -9,7 +9,8 @@
 
 struct ssl_ctx_st;
 
-/* Is this --kind one of connect, handshake, resume, login, text-login? */
+/* Is this --kind one of connect, handshake, resume, login, scram-login,
+ * text-login? */
 bool sessions_knows(const char *kind);
 
 /* Keeps plan->connections sessions going. An operation is one whole session; its latency runs from

@@ -32,7 +32,7 @@ def run_load(lab, case, timeout=300, **changes):
 
 
 def is_session(case):
-    return case.load["kind"] in ("connect", "handshake", "resume", "login", "text-login")
+    return case.load["kind"] in ("connect", "handshake", "resume", "login", "scram-login", "text-login")
 
 
 def make_script(lab, case):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 
+from accounts import Accounts
 from harness import BUILDDIR, SLACK, Server, case, run
 
 LOAD = os.path.join(BUILDDIR, "bench", "load")
@@ -46,6 +47,23 @@ def a_wrong_reply_ends_the_load():
                    "--value-bytes", "99", "--seconds", "1"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60 * SLACK)
         assert done.returncode == 1 and "GET" in done.stderr, done.stderr
+
+
+@case
+def logins_are_right_and_wrong_as_asked_for():
+    accounts = Accounts().tenant("t").user("bench", "t", "bench")
+    with Server(accounts.option) as server:
+        for kind in ("login", "scram-login"):
+            load(server, "--kind", kind, "--wrong-every", "2", "--requests", "1000")
+        load(server, "--kind", "get", "--log-in")
+        with server.connect() as conn:
+            assert conn.set(b"login", b"bench bench") == b"STORED"
+            counts = conn.stats(b"auth")
+        assert int(counts["logins"]) > 1000 and int(counts["failures"]) >= 1000, counts
+        command = [LOAD, "--address", f"127.0.0.1:{server.port}", "--kind", "scram-login",
+                   "--password", "no", "--seconds", "1"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60 * SLACK)
+        assert done.returncode == 1 and "Auth failure" in done.stderr, done.stderr
 
 
 @case
