@@ -504,7 +504,10 @@ static bool stop(struct master *m)
 static int become_server(struct master *m)
 {
     const struct settings *settings = &m->settings;
-    int failed = process_set_limits(settings);
+    struct user user;
+    int failed = privileges_find_user(settings, &user);
+    if (failed == 0)
+        failed = process_set_limits(settings);
     if (failed == 0)
         failed = begin_takeover(m);
     if (failed == 0)
@@ -514,7 +517,7 @@ static int become_server(struct master *m)
     if (failed == 0)
         failed = open_metrics(m);
     if (failed == 0)
-        failed = privileges_drop(settings);
+        failed = privileges_drop(settings, user);
     if (failed == 0)
         failed = process_daemonize(settings, &m->parent_fd);
     if (failed == 0 && !create_auth(&m->server))

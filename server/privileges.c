@@ -20,20 +20,32 @@ static int refuse_user(const struct settings *settings)
     return EXIT_NO_RESOURCE;
 }
 
-static int become_user(const struct settings *settings)
+static bool is_root(void)
 {
+    return getuid() == 0 || geteuid() == 0;
+}
+
+int privileges_find_user(const struct settings *settings, struct user *user_out)
+{
+    *user_out = (struct user){.uid = getuid(), .gid = getgid()};
+    if (!is_root())
+        return 0;
     MUST(settings->user != NULL); /* options_parse refuses root without -u */
-    errno = 0;
-    const struct passwd *user = getpwnam(settings->user);
-    if (user == NULL) {
+    const struct passwd *found = getpwnam(settings->user);
+    if (found == NULL) {
         fprintf(stderr, "can't find the user %s to switch to\n", settings->user);
         return EXIT_NO_USER;
     }
-    uid_t uid = user->pw_uid;
-    gid_t gid = user->pw_gid;
-    if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+    *user_out = (struct user){.uid = found->pw_uid, .gid = found->pw_gid};
+    return 0;
+}
+
+static int become_user(const struct settings *settings, struct user user)
+{
+    if (setgroups(0, NULL) != 0 || setresgid(user.gid, user.gid, user.gid) != 0 ||
+        setresuid(user.uid, user.uid, user.uid) != 0)
         return refuse_user(settings);
-    MUST(uid == 0 || setuid(0) != 0); /* there is no way back */
+    MUST(user.uid == 0 || setuid(0) != 0); /* there is no way back */
     return 0;
 }
 
@@ -66,11 +78,10 @@ static int empty_capabilities(void)
     return EXIT_NO_RESOURCE;
 }
 
-int privileges_drop(const struct settings *settings)
+int privileges_drop(const struct settings *settings, struct user user)
 {
-    bool is_root = getuid() == 0 || geteuid() == 0;
     empty_bounding_set();
-    int failed = is_root ? become_user(settings) : 0;
+    int failed = is_root() ? become_user(settings, user) : 0;
     if (failed == 0)
         failed = empty_capabilities();
     if (failed == 0 && !settings->wants_core)

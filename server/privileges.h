@@ -6,10 +6,22 @@
 
 #include "server/settings.h"
 
-/* From root to settings->user, without supplementary groups; then, whoever it is, without a
+#include <sys/types.h>
+
+struct user {
+    uid_t uid;
+    gid_t gid;
+};
+
+/* Whom root is to become: settings->user, or nobody else than now where the process is not root's.
+ * To be asked before anything listens, for a client must not meet a server that will not serve.
+ * 0, or the exit code (options.h) after saying on stderr that there is no such user. */
+MUST_USE int privileges_find_user(const struct settings *settings, struct user *user_out);
+
+/* From root to the user, without supplementary groups; then, whoever it is, without a
  * capability, with an empty bounding set (capabilities(7)) and with no_new_privs. Everything that
  * needs a right, like a port below 1024, has been done before.
  * 0, or the exit code (options.h) after saying on stderr what is wrong. */
-MUST_USE int privileges_drop(const struct settings *settings);
+MUST_USE int privileges_drop(const struct settings *settings, struct user user);
 
 #endif

@@ -124,13 +124,30 @@ def lines(table):
     return [entry.strip() for line in table.strip().splitlines() for entry in line.split(" | ")]
 
 
-def answers(path, port):
-    """Somebody listens there."""
+def connect(path, port):
+    s = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+    s.settimeout(1)
     try:
-        with socket.socket(socket.AF_UNIX if path else socket.AF_INET) as s:
-            s.settimeout(1)
-            s.connect(path or ("127.0.0.1", port))
-            return True
+        s.connect(path or ("127.0.0.1", port))
+    except OSError:
+        s.close()
+        raise
+    return s
+
+
+def answers(path, port):
+    """Somebody serves there. A server that fails at its start may listen for a moment before it
+    ends: one that answers nothing to a command has to be there still."""
+    try:
+        with connect(path, port) as s:
+            try:
+                s.sendall(b"version\r\n")
+                if s.recv(1):
+                    return True
+            except OSError:
+                pass
+        connect(path, port).close()
+        return True
     except OSError:
         return False
 

@@ -188,6 +188,10 @@ class Server:
         with open(self.log_path, "rb") as f:
             return f.read().decode("latin-1")
 
+    def wait_log(self, text):
+        """The log has a writer of its own: a line may come after what it tells of was seen."""
+        return wait_for(lambda: text in self.log() and self.log(), "%r in the log" % text)
+
     def connect(self, **options):
         return Conn(("127.0.0.1", self.port), **options)
 

@@ -158,7 +158,7 @@ def no_keys_on_it():
 def other_hosts_are_warned_of():
     port = free_port()
     with Server("--metrics=0.0.0.0:%d" % port) as server:
-        assert "metrics_for_other_hosts" in server.log(), server.log()
+        server.wait_log("metrics_for_other_hosts")
     with Http() as h:
         assert "metrics_for_other_hosts" not in h.server.log()
 

@@ -142,7 +142,7 @@ def settings_and_uptime():
     with Server(*MEMORY, "-e", path) as server:
         assert int(server.stats()["uptime"]) >= 2
         assert not os.path.exists(path + ".meta")
-        assert "memory_file_restored" in server.log()
+        server.wait_log("memory_file_restored")
 
 
 @case(keepd_only="other words")
@@ -172,7 +172,7 @@ def damage_is_refused():
             f.write(bytes([byte ^ 1]))
         with Server(*MEMORY, "-e", path) as server:
             assert server.stats()["curr_items"] == "0"
-            assert server.log().count("memory_file_refused") == 1, server.log()
+            assert server.wait_log("memory_file_refused").count("memory_file_refused") == 1
 
 
 @case(keepd_only="two processes share one file")

@@ -205,7 +205,7 @@ def connection_limit():
         red.append(logged_in(server, "alice", "apw"))
         red.pop().close()
         wait_for(lambda: not refused(server), "the place")
-        assert "tenant_full" in server.log()
+        server.wait_log("tenant_full")
 
 
 def refused(server):
