@@ -9,7 +9,7 @@
 
 #define KEEP_FOR_COPIES 2u   /* segments that a store never takes */
 #define ATTEMPTS        64u  /* evictions for one segment before a store gives up */
-#define WAITS           400u /* for other threads whose views hold segments back: 0.6 s in all */
+#define WAITS           550u /* for other threads whose views hold segments back: 5 s in all */
 #define WAIT_STEP       50u  /* yields at first, then naps that double after so many */
 #define NAP_NS          100000l
 
