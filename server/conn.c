@@ -287,6 +287,7 @@ void conn_run(struct conn *conn)
 {
     struct worker *worker = conn->worker;
     conn->budget = (unsigned)worker->server->settings->reqs_per_event;
+    conn->n_uploaded = 0;
     conn->io_wanted = 0;
     for (;;) {
         enum step step = states[state_now(conn)].step(conn);

@@ -53,10 +53,12 @@ struct conn {
     bool owes_pause;                /* served for a tenant with limits since its last pause */
     bool has_spoken;                /* at least one byte has come */
     bool has_opened;                /* its first bytes were looked at, and told enough */
+    bool had_upload;                /* its last request had a large value */
     uint8_t close_reason;
     short armed;                    /* EV_READ, EV_WRITE: what the event waits for now */
     _Atomic uint32_t last_active;   /* Unix second of the last bytes; read by `stats conns` */
     unsigned budget;                /* requests left in this turn */
+    size_t n_uploaded;              /* bytes of large values taken in this turn */
     struct worker *worker;
     const struct listener *listener;
     const struct transport *transport;

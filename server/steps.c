@@ -49,12 +49,16 @@ enum io conn_read(struct conn *conn, bool *is_full_out)
         counter_add(&conn->worker->counters->read_buf_oom, 1);
         return IO_CLOSED;
     }
-    enum io io = conn->transport->read(conn, in->p + in->n, in->capacity - in->n, &n);
+    struct iovec room = {in->p + in->n, in->capacity - in->n};
+    if (conn->had_upload && room.iov_len > UPLOAD_HEAD)
+        room.iov_len = UPLOAD_HEAD;
+    enum io io = conn->transport->readv(conn, &room, 1, &n);
     if (io != IO_DONE)
         return io;
+    conn->had_upload = false;
     in->n += n;
     conn->has_spoken = true;
-    *is_full_out = in->n == in->capacity || conn->transport->has_pending(conn);
+    *is_full_out = n == room.iov_len || conn->transport->has_pending(conn);
     counter_add(&conn->session.counters->bytes_read, n);
     atomic_store_explicit(&conn->last_active, conn->worker->now, memory_order_relaxed);
     return IO_DONE;
@@ -309,8 +313,11 @@ enum step step_value(struct conn *conn)
         break;
     }
     conn->wants_bytes = in->at == in->n;
-    return flush_then(conn, state_now(conn) == CONN_VALUE ? CONN_HEAD : state_now(conn),
-                      STEP_AGAIN);
+    if (state_now(conn) != CONN_VALUE)
+        return flush_then(conn, state_now(conn), STEP_AGAIN);
+    /* The last read had room for more than the value: a further one would rarely find anything. */
+    bool is_answered = conn->wants_bytes && !conn->worker->is_draining;
+    return flush_then(conn, CONN_HEAD, is_answered ? STEP_WAIT : STEP_AGAIN);
 }
 
 enum step step_swallow(struct conn *conn)

@@ -17,6 +17,9 @@ enum step step_answered(struct conn *conn);
  * place as they arrive. */
 #define VALUE_BUFFERED_MAX (16u << 10)
 
+/* Where a large value was, another is expected: no more of it than this is read with its head. */
+#define UPLOAD_HEAD (2u << 10)
+
 /* The bytes not consumed yet: the connection's own, else the worker's. */
 static inline struct input *conn_input(struct conn *conn)
 {

@@ -22,7 +22,8 @@ enum io {
 struct transport {
     const char *name;
     enum io (*handshake)(struct conn *conn);
-    enum io (*read)(struct conn *conn, void *p, size_t n, size_t *n_out);
+    /* Fills the ranges in order. Less than they hold: nothing more has come, or has_pending. */
+    enum io (*readv)(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out);
     enum io (*writev)(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out);
     /* Bytes that were received but not read yet: the socket will not announce them. */
     bool (*has_pending)(const struct conn *conn);

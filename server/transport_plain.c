@@ -43,10 +43,12 @@ static struct slice unread_with(struct conn *conn, size_t n_new)
     return slice_of(in->p + in->at, in->n - in->at + n_new);
 }
 
-static enum io plain_read(struct conn *conn, void *p, size_t n, size_t *n_out)
+static enum io plain_readv(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out)
 {
+    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
     for (;;) {
-        ssize_t got = recv(conn->fd, p, n, 0);
+        ssize_t got = n_iov == 1 ? recv(conn->fd, iov->iov_base, iov->iov_len, 0)
+                                 : recvmsg(conn->fd, &message, 0);
         if (got > 0) {
             if (UNLIKELY(!conn->has_opened) && speaks_tls(conn, unread_with(conn, (size_t)got)))
                 return IO_CLOSED;
@@ -98,7 +100,7 @@ static void plain_free(struct conn *conn)
 const struct transport transport_plain = {
     .name = "plain",
     .handshake = plain_handshake,
-    .read = plain_read,
+    .readv = plain_readv,
     .writev = plain_writev,
     .has_pending = plain_has_pending,
     .close = plain_close,

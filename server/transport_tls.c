@@ -158,9 +158,22 @@ static enum io io_of(struct conn *conn, enum tls_outcome outcome)
     return IO_CLOSED;
 }
 
-static enum io tls_transport_read(struct conn *conn, void *p, size_t n, size_t *n_out)
+static enum io tls_transport_readv(struct conn *conn, const struct iovec *iov, int n_iov,
+                                   size_t *n_out)
 {
-    return io_of(conn, tls_read(link_of(conn)->session, p, n, n_out));
+    struct tls_session *session = link_of(conn)->session;
+    size_t n_all = 0;
+    for (int i = 0; i < n_iov; i++) {
+        size_t n = 0;
+        enum tls_outcome outcome = tls_read(session, iov[i].iov_base, iov[i].iov_len, &n);
+        if (outcome != TLS_DONE && n_all == 0)
+            return io_of(conn, outcome);
+        n_all += n;
+        if (n < iov[i].iov_len || !tls_has_pending(session))
+            break;
+    }
+    *n_out = n_all;
+    return io_of(conn, TLS_DONE);
 }
 
 /* Records are filled: what lies scattered is gathered first. */
@@ -207,7 +220,7 @@ static void tls_transport_free(struct conn *conn)
 const struct transport transport_tls = {
     .name = "tls",
     .handshake = tls_transport_handshake,
-    .read = tls_transport_read,
+    .readv = tls_transport_readv,
     .writev = tls_transport_writev,
     .has_pending = tls_transport_has_pending,
     .close = tls_transport_close,

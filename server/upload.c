@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-#define UPLOAD_TURN (1u << 20) /* bytes taken before others get their turn */
+#define UPLOAD_TURN  (1u << 20)         /* bytes taken before others get their turn */
+#define UPLOAD_LARGE (WORKER_INPUT / 2) /* values that are worth a read of their own */
 
 struct upload_state {
     struct request request; /* its slices point into bytes */
@@ -66,22 +67,32 @@ static enum upload_progress give_up(struct conn *conn)
     return UPLOAD_DONE;
 }
 
-/* Bytes for the value: first those that came with the head, then straight from the socket. */
-static enum io take(struct conn *conn, struct input *in, uint8_t *p, size_t n, size_t *n_out)
+/* Bytes that came with the head. */
+static size_t take_here(struct input *in, uint8_t *p, size_t n)
 {
     size_t n_here = in->n - in->at;
-    if (n_here > 0) {
-        *n_out = n < n_here ? n : n_here;
-        memcpy(p, in->p + in->at, *n_out);
-        in->at += *n_out;
-        return IO_DONE;
-    }
-    enum io io = conn->transport->read(conn, p, n, n_out);
-    if (io == IO_DONE) {
-        counter_add(&conn->session.counters->bytes_read, *n_out);
-        atomic_store_explicit(&conn->last_active, conn->worker->now, memory_order_relaxed);
-    }
-    return io;
+    if (n > n_here)
+        n = n_here;
+    memcpy(p, in->p + in->at, n);
+    in->at += n;
+    return n;
+}
+
+/* Straight from the socket; what follows the value's end goes to the input. */
+static enum io take_read(struct conn *conn, struct input *in, uint8_t *p, size_t n, size_t *n_out)
+{
+    size_t n_all = 0, n_behind = in->capacity < UPLOAD_HEAD ? in->capacity : UPLOAD_HEAD;
+    struct iovec iov[] = {{p, n}, {in->p, n_behind}};
+    bool is_end = n == conn->upload->n_left;
+    enum io io = conn->transport->readv(conn, iov, is_end ? 2 : 1, &n_all);
+    if (io != IO_DONE)
+        return io;
+    *n_out = n_all < n ? n_all : n;
+    in->at = 0;
+    in->n = n_all - *n_out;
+    counter_add(&conn->session.counters->bytes_read, n_all);
+    atomic_store_explicit(&conn->last_active, conn->worker->now, memory_order_relaxed);
+    return IO_DONE;
 }
 
 /* The CR LF behind a text value. */
@@ -103,6 +114,7 @@ static enum upload_progress finish(struct conn *conn, struct input *in)
     const uint8_t *end = in->p + in->at;
     bool is_ended = request->n_trailer == 0 || (end[0] == '\r' && end[1] == '\n');
     in->at += request->n_trailer;
+    conn->had_upload = request->n_value >= UPLOAD_LARGE;
     if (is_ended) {
         execute_upload(conn, request, state->hash, &state->upload);
     } else {
@@ -117,22 +129,31 @@ static enum upload_progress finish(struct conn *conn, struct input *in)
 enum upload_progress upload_state_fill(struct conn *conn, struct input *in)
 {
     struct upload_state *state = conn->upload;
-    size_t n_turn = 0;
     while (state->n_left > 0) {
         uint8_t *p;
         size_t n_room, n = 0;
         if (cache_upload_space(conn->worker->cache_thread, state->upload, &p, &n_room) != CACHE_OK)
             return give_up(conn);
-        enum io io = take(conn, in, p, n_room < state->n_left ? n_room : state->n_left, &n);
-        if (io == IO_CLOSED)
-            return UPLOAD_BROKEN;
-        if (io != IO_DONE)
-            return UPLOAD_WAITS;
+        if (in->at < in->n) {
+            n = take_here(in, p, n_room);
+        } else {
+            switch (take_read(conn, in, p, n_room, &n)) {
+            case IO_DONE:
+                break;
+            case IO_CLOSED:
+                return UPLOAD_BROKEN;
+            default:
+                return UPLOAD_WAITS;
+            }
+        }
         cache_upload_advance(state->upload, n);
         state->n_left -= (uint32_t)n;
-        n_turn += n;
-        if (n_turn >= UPLOAD_TURN && state->n_left > 0)
-            return UPLOAD_WAITS;
+        conn->n_uploaded += n;
+        if (conn->n_uploaded >= UPLOAD_TURN) {
+            conn->budget = 0;
+            if (state->n_left > 0)
+                return UPLOAD_WAITS;
+        }
     }
     return finish(conn, in);
 }

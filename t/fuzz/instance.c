@@ -131,17 +131,22 @@ static enum io memory_handshake(struct conn *conn)
     return IO_DONE;
 }
 
-static enum io memory_read(struct conn *conn, void *p, size_t n, size_t *n_out)
+static enum io memory_readv(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out)
 {
     struct line *line = line_of(conn);
-    size_t n_now = portion(line, n < line->in.n ? n : line->in.n);
+    size_t n_left = portion(line, line->in.n);
     line->has_starved = line->in.n == 0;
-    if (n_now == 0)
+    if (n_left == 0)
         return IO_WANT_READ;
-    memcpy(p, line->in.p, n_now);
-    line->in.p += n_now;
-    line->in.n -= n_now;
-    *n_out = n_now;
+    *n_out = 0;
+    for (int i = 0; i < n_iov && n_left > 0; i++) {
+        size_t n = iov[i].iov_len < n_left ? iov[i].iov_len : n_left;
+        memcpy(iov[i].iov_base, line->in.p, n);
+        line->in.p += n;
+        line->in.n -= n;
+        *n_out += n;
+        n_left -= n;
+    }
     return IO_DONE;
 }
 
@@ -188,7 +193,7 @@ static void memory_end(struct conn *conn)
 static const struct transport transport_memory = {
     .name = "memory",
     .handshake = memory_handshake,
-    .read = memory_read,
+    .readv = memory_readv,
     .writev = memory_writev,
     .has_pending = memory_has_pending,
     .close = memory_end,

@@ -227,4 +227,30 @@ def values_in_two_pieces():
             assert c.line() == b"END", at
 
 
+@case
+def what_follows_a_large_value():
+    """The read that takes a value's end also takes what comes behind it, whole or cut."""
+    with Server("-m", 64, "-t", 1) as server, server.connect() as c, server.connect() as other:
+        value = random.Random(2).randbytes(100000)
+        store = b"set big 0 0 100000\r\n" + value + b"\r\n"
+        many = b"".join(b"set s%d 0 0 20\r\n%020d\r\n" % (i, i) for i in range(200))
+        last = b"ms big 40000\r\n" + value[:40000] + b"\r\n"
+        mixed = store + b"get big\r\n" + store + many + last
+        for at in (len(store) - 3, len(store) - 2, len(store) - 1, len(store), len(store) + 4,
+                   2 * len(store) + 9 + 1000, 2 * len(store) + 9 + 5000, len(mixed) - 1):
+            c.send(mixed[:at])
+            assert other.ask(b"mn") == b"MN"
+            c.send(mixed[at:])
+            assert c.line() == b"STORED"
+            assert c.line() == b"VALUE big 0 100000" and c.read(100002) == value + b"\r\n", at
+            assert c.line() == b"END" and c.line() == b"STORED"
+            assert all(c.line() == b"STORED" for _ in range(200)) and c.line() == b"HD", at
+            assert c.get(b"big") == value[:40000], at
+        loads = b"".join(store_packet(1, b"b%d" % i, value) for i in range(30))
+        with server.connect() as binary:
+            binary.send(loads + packet(10))
+            assert all(binary.reply().status == 0 for _ in range(31))
+        assert other.get(b"b29") == value
+
+
 run()
