@@ -79,23 +79,6 @@ def dates_at_the_start_are_warnings():
         assert (name == "expired") == ("certificate_has_expired" in server.log())
 
 
-@case
-def the_end_is_announced():
-    path = folder()
-    for days, expected in ((40, 0), (20, 1), (5, 1)):
-        names = [os.path.join(path, n) for n in ("chain.pem", "key.pem")]
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=short", "-days",
-                        str(days), "-out", names[0], "-keyout", names[1]], check=True,
-                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with TlsServer(chain=names[0], key=names[1]) as server:
-            with server.connect() as c:
-                assert c.stats(b"tls")["days_left"] in (str(days), str(days - 1))
-        # The log is complete when the server has ended.
-        lines = [n for n in server.log().splitlines() if "event=certificate_expires" in n]
-        assert len(lines) == expected and all("days_left=" in n for n in lines), lines
-
-
 class Files:
     """A chain and a key at fixed paths, to be replaced while a server uses them."""
 
