@@ -204,10 +204,8 @@ void auth_collect(struct auth_session *session, struct auth_now now,
                   struct auth_outcome *outcome_out)
 {
     struct auth *auth = session->auth;
-    pthread_mutex_lock(&session->lock);
     MUST(session->phase == SESSION_READY);
     session->phase = SESSION_IDLE;
-    pthread_mutex_unlock(&session->lock);
     session->work_is_out = false;
     *outcome_out = session->outcome;
     if (outcome_out->verdict == AUTH_SUCCESS) {

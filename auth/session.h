@@ -1,7 +1,8 @@
 /* session.h - one connection's logins: the state machine around cyrus.
  * Owns: the copy of the transport's facts, the running exchange, the identity.
  * Thread: the owner between auth_collect and auth_submit; one auth thread in between. lock covers
- *         phase and is_abandoned only.
+ *         is_abandoned, and phase against auth_session_destroy; auth_collect does without it: the
+ *         auth thread that has woken the owner may still hold it, and not run for a while.
  * Never: steps cyrus outside STARTED; keeps a password after the check. */
 #ifndef AUTH_SESSION_H
 #define AUTH_SESSION_H
@@ -28,7 +29,7 @@ struct auth_session {
     struct pool_job job; /* first: a job is its session */
     struct auth *auth;
     pthread_mutex_t lock;
-    enum session_phase phase;
+    _Atomic enum session_phase phase;
     bool is_abandoned;
     bool work_is_out; /* owner: between auth_submit and auth_collect */
 
