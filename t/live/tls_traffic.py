@@ -3,9 +3,10 @@
 size, readers who are slow or never read. TLS 1.2 and 1.3."""
 
 import random
+import ssl
 
 from harness import MIB, SLACK, case, in_threads, packet, run, store_packet
-from tls_link import V12, V13, VERSIONS, TlsServer, client_context
+from tls_link import V12, V13, VERSIONS, RecordClient, TlsServer, client_context
 
 SIZES = (1, 2, 100, 1000, 4000, 8191, 16000, 16383, 16384, 16385, 20000, 32768, 50000, 65536, 100000,
          262144, 500000, 1000000)
@@ -89,6 +90,48 @@ def tiny_records():
                 assert c.reply().status == 0 and c.reply().value == b"0123456789"
 
 
+def records_for(link, request, n_answer):
+    """How many records the answer of n_answer bytes came in."""
+    link.conn.send(link.seal(request))
+    raw, answer = b"", b""
+    while len(answer) < n_answer:
+        data = link.conn.socket.recv(1 << 16)
+        assert data, "closed by the server"
+        raw += data
+        link.incoming.write(data)
+        try:
+            while True:
+                answer += link.tls.read(1 << 16)
+        except ssl.SSLWantReadError:
+            pass
+    assert len(answer) == n_answer, answer[-100:]
+    n_records = 0
+    while raw:
+        n_records += raw[0] == 0x17
+        raw = raw[5 + int.from_bytes(raw[3:5], "big"):]
+    return n_records
+
+
+@case
+def answers_fill_records():
+    """Of what goes out together a record holds 16 KiB, not one item."""
+    with TlsServer("-m", 64) as server, server.connect() as c:
+        keys = [b"k%03d" % i for i in range(400)]
+        for key in keys:
+            assert c.set(key, b"v" * 100) == b"STORED"
+        each = len(b"VALUE k000 0 100\r\n") + 102
+        for version in VERSIONS:
+            with server.raw() as raw:
+                link = RecordClient(raw, client_context(version)).handshake()
+                # The first answer of TLS 1.3 has the ticket in front, which looks like data.
+                assert records_for(link, b"mn\r\n", 4) <= 2
+                n = 400 * each + 5
+                multiget = b"get " + b" ".join(keys) + b"\r\n"
+                assert records_for(link, multiget, n) <= n // 16384 + 2
+                pipelined = b"".join(b"get %s\r\n" % key for key in keys[:64])
+                assert records_for(link, pipelined, 64 * (each + 5)) <= 2
+
+
 @case
 def backpressure():
     with TlsServer("-m", 256, "-t", 2, "-I", "4m") as server:
@@ -102,6 +145,9 @@ def backpressure():
             c.send(b"get big\r\n" * 50)
             idle.append(c)
         server.check_alive()
+        for version in VERSIONS:
+            with server.tls(version=version) as c:
+                assert c.ask(b"mn") == b"MN"
         grown = server.rss() - before
         assert grown < 96 * MIB * SLACK, grown
         slow = server.tls(receive_buffer=4096)
