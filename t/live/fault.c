@@ -3,7 +3,10 @@
  * KEEPD_FAULTS is a list of CALL:WHEN:ERROR, separated by commas. WHEN is a number N: every N-th
  * call; or =N: the N-th call alone. ERROR is a name below; SHORT lets part of the bytes through.
  * Until the first connection is accepted nothing fails, but rules whose CALL begins with '!'. At
- * the end of the process a line on stderr tells how many calls failed. */
+ * the end of the process a line on stderr tells how many calls failed. `filewrite` is a write to a
+ * regular file, `open` stands for all ways to open a file.
+ *
+ * KEEPD_CLOCK is a file of 8 bytes: a number of seconds by which the wall clock is wrong. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,7 +20,10 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <dlfcn.h>
@@ -42,6 +48,7 @@ struct rule {
 static struct rule rules[N_RULES];
 static size_t n_rules;
 static atomic_bool is_armed;
+static const volatile int64_t *clock_error;
 
 static const struct {
     const char *name;
@@ -54,8 +61,21 @@ static const struct {
     {"ETIMEDOUT", ETIMEDOUT}, {"EINVAL", EINVAL},         {"SHORT", SHORT},
 };
 
+static void map_clock(void)
+{
+    const char *path = getenv("KEEPD_CLOCK");
+    int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    void *at = mmap(NULL, sizeof *clock_error, PROT_READ, MAP_SHARED, fd, 0);
+    if (at != MAP_FAILED)
+        clock_error = at;
+    close(fd);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
+    map_clock();
     const char *at = getenv("KEEPD_FAULTS");
     while (at != NULL && *at != '\0' && n_rules < N_RULES) {
         char call[24], when[16], error[24];
@@ -142,7 +162,9 @@ ssize_t write(int fd, const void *p, size_t n)
     REAL(write);
     if (n == 1)
         return real(fd, p, n);
-    FAIL("write");
+    struct stat status;
+    bool is_file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+    FAIL(is_file ? "filewrite" : "write");
     return real(fd, p, shortened(error, n));
 }
 
@@ -192,6 +214,117 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t n)
     REAL(setsockopt);
     FAIL("setsockopt");
     return real(fd, level, name, value, n);
+}
+
+int getsockopt(int fd, int level, int name, void *value, socklen_t *n)
+{
+    REAL(getsockopt);
+    FAIL("getsockopt");
+    return real(fd, level, name, value, n);
+}
+
+int socket(int family, int type, int protocol)
+{
+    REAL(socket);
+    FAIL("socket");
+    return real(family, type, protocol);
+}
+
+ssize_t recvfrom(int fd, void *p, size_t n, int flags, struct sockaddr *address,
+                 socklen_t *n_address)
+{
+    REAL(recvfrom);
+    FAIL("recvfrom");
+    return real(fd, p, n, flags, address, n_address);
+}
+
+ssize_t sendto(int fd, const void *p, size_t n, int flags, const struct sockaddr *address,
+               socklen_t n_address)
+{
+    REAL(sendto);
+    FAIL("sendto");
+    return real(fd, p, n, flags, address, n_address);
+}
+
+int epoll_ctl(int fd, int operation, int what, struct epoll_event *event)
+{
+    REAL(epoll_ctl);
+    FAIL("epoll_ctl");
+    return real(fd, operation, what, event);
+}
+
+/* ---- files ---- */
+
+static mode_t mode_of(int flags, va_list list)
+{
+    return (flags & O_CREAT) != 0 ? va_arg(list, mode_t) : 0;
+}
+
+int open(const char *path, int flags, ...)
+{
+    REAL(open);
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = mode_of(flags, list);
+    va_end(list);
+    FAIL("open");
+    return real(path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    REAL(open64);
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = mode_of(flags, list);
+    va_end(list);
+    FAIL("open");
+    return real(path, flags, mode);
+}
+
+FILE *fopen(const char *path, const char *mode)
+{
+    REAL(fopen);
+    int error = fault("open");
+    errno = error;
+    return error != 0 ? NULL : real(path, mode);
+}
+
+FILE *fopen64(const char *path, const char *mode)
+{
+    REAL(fopen64);
+    int error = fault("open");
+    errno = error;
+    return error != 0 ? NULL : real(path, mode);
+}
+
+/* ---- the wall clock ---- */
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    REAL(clock_gettime);
+    int result = real(clock, now);
+    if (result == 0 && clock == CLOCK_REALTIME && clock_error != NULL)
+        now->tv_sec += *clock_error;
+    return result;
+}
+
+time_t time(time_t *out)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (out != NULL)
+        *out = now.tv_sec;
+    return now.tv_sec;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec precise = {0};
+    (void)zone;
+    (void)clock_gettime(CLOCK_REALTIME, &precise);
+    *now = (struct timeval){precise.tv_sec, precise.tv_nsec / 1000};
+    return 0;
 }
 
 int getpeername(int fd, struct sockaddr *address, socklen_t *n)
