@@ -77,7 +77,6 @@ static void read_settings(const struct settings *settings, const struct named *n
     config_out->n_named = named->n;
     config_out->verify = (enum tls_verify)settings->tls_verify_mode;
     config_out->min_version = (enum tls_min_version)settings->tls_min_version;
-    config_out->wbuf_size = settings->tls_write_bytes;
     config_out->has_session_cache = settings->has_tls_sessions;
     config_out->has_kernel_tls = settings->has_kernel_tls;
 }

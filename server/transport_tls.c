@@ -87,6 +87,24 @@ static void report_failure(struct conn *conn)
     }
 }
 
+static enum io io_of(struct conn *conn, enum tls_outcome outcome)
+{
+    conn->io_wanted = 0;
+    switch (outcome) {
+    case TLS_DONE:
+        return IO_DONE;
+    case TLS_WANT_READ:
+        conn->io_wanted = EV_READ;
+        return IO_WANT_READ;
+    case TLS_WANT_WRITE:
+        conn->io_wanted = EV_WRITE;
+        return IO_WANT_WRITE;
+    case TLS_CLOSED:
+        break;
+    }
+    return IO_CLOSED;
+}
+
 /* ---- handshake: each part runs on a job thread; the worker waits for the socket between ---- */
 
 static void handshake_done(struct worker *worker, struct message *message)
@@ -122,41 +140,13 @@ static enum io tls_transport_handshake(struct conn *conn)
         return IO_JOB;
     }
     conn->is_job_done = false;
-    switch (link->outcome) {
-    case TLS_DONE:
-        return IO_DONE;
-    case TLS_WANT_READ:
-        conn->io_wanted = EV_READ;
-        return IO_WANT_READ;
-    case TLS_WANT_WRITE:
-        conn->io_wanted = EV_WRITE;
-        return IO_WANT_WRITE;
-    case TLS_CLOSED:
-        break;
-    }
-    report_failure(conn);
-    return IO_CLOSED;
+    enum io io = io_of(conn, link->outcome);
+    if (io == IO_CLOSED)
+        report_failure(conn);
+    return io;
 }
 
 /* ---- after the handshake ---- */
-
-static enum io io_of(struct conn *conn, enum tls_outcome outcome)
-{
-    conn->io_wanted = 0;
-    switch (outcome) {
-    case TLS_DONE:
-        return IO_DONE;
-    case TLS_WANT_READ:
-        conn->io_wanted = EV_READ;
-        return IO_WANT_READ;
-    case TLS_WANT_WRITE:
-        conn->io_wanted = EV_WRITE;
-        return IO_WANT_WRITE;
-    case TLS_CLOSED:
-        break;
-    }
-    return IO_CLOSED;
-}
 
 static enum io tls_transport_readv(struct conn *conn, const struct iovec *iov, int n_iov,
                                    size_t *n_out)

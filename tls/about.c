@@ -51,11 +51,6 @@ unsigned tls_session_cipher_bits(const struct tls_session *session)
     return bits > 0 ? (unsigned)bits : 0;
 }
 
-const char *tls_session_server_name(const struct tls_session *session)
-{
-    return SSL_get_servername(session->ssl, TLSEXT_NAMETYPE_host_name);
-}
-
 /* RFC 9266. */
 static bool bind_exporter(SSL *ssl, struct tls_binding *binding)
 {

@@ -8,7 +8,6 @@ void tls_config_init(struct tls_config *config_out)
         .key_format = TLS_KEY_PEM,
         .verify = TLS_VERIFY_NONE,
         .min_version = TLS_MIN_1_2,
-        .wbuf_size = TLS_WBUF_DEFAULT,
     };
 }
 
@@ -42,8 +41,6 @@ bool config_copy(const struct tls_config *from, struct tls_config *copy_out)
 {
     struct tls_config copy = *from;
     copy.chain_cert = copy.key = copy.ca_cert = copy.crl = copy.ciphers = NULL;
-    if (copy.wbuf_size == 0)
-        copy.wbuf_size = TLS_WBUF_DEFAULT;
     bool is_whole = copy_text(from->chain_cert, &copy.chain_cert) &&
                     copy_text(from->key, &copy.key) && copy_text(from->ca_cert, &copy.ca_cert) &&
                     copy_text(from->crl, &copy.crl) && copy_text(from->ciphers, &copy.ciphers);

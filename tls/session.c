@@ -16,9 +16,6 @@
  * of them cost 25 ms. A record with data is 16 KiB and a little. */
 #define FRUITLESS_MAX (64 * 1024)
 
-/* More than any session lives. */
-#define DAY_S 86400
-
 /* What one record takes at most, and so what a pending one can hold back. */
 #define RECORD_MAX 16384
 
@@ -187,7 +184,7 @@ static void bound_cached_session(SSL *ssl)
     if (peer == NULL || cached == NULL ||
         ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(peer)) != 1)
         return;
-    long left_s = days < 1 ? seconds : DAY_S;
+    long left_s = days < 1 ? seconds : TICKET_PERIOD_S;
     if (left_s < SSL_SESSION_get_timeout(cached))
         (void)SSL_SESSION_set_timeout(cached, left_s > 0 ? left_s : 0);
 }

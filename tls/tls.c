@@ -166,18 +166,31 @@ static int days_until(int64_t end_s, int64_t now_s)
     return (int)(left_s >= 0 ? left_s / DAY_S : -((DAY_S - 1 - left_s) / DAY_S));
 }
 
-/* Under the lock. */
-static void fill_info(struct tls *tls, struct tls_info *info)
+/* Under the lock, as the next two. */
+static void describe_context(const struct context *context, struct tls_info *info)
 {
-    const struct context *current = tls->current;
-    info->generation = current->generation;
-    info->last_reload_s = tls->last_reload_s;
-    info->last_reload_worked = tls->last_reload_worked;
-    snprintf(info->last_reload_text, sizeof info->last_reload_text, "%s", tls->last_reload_text);
+    const struct certificate_facts *facts = &context->facts;
+    memcpy(info->subject, facts->subject, sizeof info->subject);
+    memcpy(info->issuer, facts->issuer, sizeof info->issuer);
+    memcpy(info->serial, facts->serial, sizeof info->serial);
+    memcpy(info->fingerprint, facts->fingerprint, sizeof info->fingerprint);
+    memcpy(info->versions, context->offer.versions, sizeof info->versions);
+    memcpy(info->ciphers, context->offer.ciphers, sizeof info->ciphers);
+    info->not_before_s = facts->not_before_s;
+    info->not_after_s = facts->not_after_s;
+    info->has_ca = context->config.ca_cert != NULL;
+    info->crl_next_update_s = context->crl_next_update_s;
+    info->loaded_s = context->loaded_s;
+    info->generation = context->generation;
+    info->has_kernel_tls = context->config.has_kernel_tls && wire_kernel_tls_is_built();
+}
+
+static void count_sessions(const struct tls *tls, struct tls_info *info)
+{
     for (const struct context *c = tls->contexts; c != NULL; c = c->next) {
-        unsigned n = c == current ? c->n_refs - 1 : c->n_refs;
+        unsigned n = c == tls->current ? c->n_refs - 1 : c->n_refs;
         info->n_sessions += n;
-        if (strcmp(c->facts.fingerprint, current->facts.fingerprint) != 0)
+        if (strcmp(c->facts.fingerprint, tls->current->facts.fingerprint) != 0)
             info->n_sessions_old += n;
     }
 }
@@ -186,25 +199,13 @@ void tls_info(struct tls *tls, int64_t now_s, struct tls_info *info_out)
 {
     memset(info_out, 0, sizeof *info_out);
     (void)pthread_mutex_lock(&tls->lock);
-    fill_info(tls, info_out);
+    describe_context(tls->current, info_out);
+    count_sessions(tls, info_out);
+    info_out->last_reload_s = tls->last_reload_s;
+    info_out->last_reload_worked = tls->last_reload_worked;
+    memcpy(info_out->last_reload_text, tls->last_reload_text, sizeof info_out->last_reload_text);
     (void)pthread_mutex_unlock(&tls->lock);
-
-    struct context *context = state_take(tls);
-    const struct certificate_facts *facts = &context->facts;
-    memcpy(info_out->subject, facts->subject, sizeof info_out->subject);
-    memcpy(info_out->issuer, facts->issuer, sizeof info_out->issuer);
-    memcpy(info_out->serial, facts->serial, sizeof info_out->serial);
-    memcpy(info_out->fingerprint, facts->fingerprint, sizeof info_out->fingerprint);
-    info_out->not_before_s = facts->not_before_s;
-    info_out->not_after_s = facts->not_after_s;
-    info_out->days_left = days_until(facts->not_after_s, now_s);
-    info_out->has_ca = context->config.ca_cert != NULL;
-    info_out->crl_next_update_s = context->crl_next_update_s;
-    info_out->loaded_s = context->loaded_s;
-    info_out->has_kernel_tls = context->config.has_kernel_tls && wire_kernel_tls_is_built();
-    memcpy(info_out->versions, context->offer.versions, sizeof info_out->versions);
-    memcpy(info_out->ciphers, context->offer.ciphers, sizeof info_out->ciphers);
-    state_drop(&context);
+    info_out->days_left = days_until(info_out->not_after_s, now_s);
 }
 
 int tls_expiry_warning(struct tls *tls, int64_t now_s)
@@ -222,14 +223,6 @@ int tls_expiry_warning(struct tls *tls, int64_t now_s)
     }
     (void)pthread_mutex_unlock(&tls->lock);
     return due;
-}
-
-size_t tls_wbuf_size(struct tls *tls)
-{
-    (void)pthread_mutex_lock(&tls->lock);
-    size_t size = tls->current->config.wbuf_size;
-    (void)pthread_mutex_unlock(&tls->lock);
-    return size;
 }
 
 void tls_counters(struct tls *tls, struct tls_counters *counters_out)

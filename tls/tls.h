@@ -33,8 +33,6 @@ struct tls_named {
     const char *key;
 };
 
-#define TLS_WBUF_DEFAULT 16384u
-
 /* All strings are borrowed for the call only. NULL or 0 is "not given". */
 struct tls_config {
     const char *chain_cert; /* PEM: the server's certificate, then its issuers */
@@ -47,12 +45,11 @@ struct tls_config {
     size_t n_named;
     enum tls_verify verify;
     enum tls_min_version min_version;
-    size_t wbuf_size; /* bytes; 0 = TLS_WBUF_DEFAULT */
     bool has_session_cache;
     bool has_kernel_tls; /* silently without effect where kernel or OpenSSL lack it */
 };
 
-/* memcached's defaults: PEM, TLS 1.2, 16 KiB, everything else off. */
+/* memcached's defaults: PEM, TLS 1.2, everything else off. */
 void tls_config_init(struct tls_config *config_out);
 
 /* One line for the operator, without line end. Never holds secrets; long file names are cut. */
@@ -115,10 +112,6 @@ void tls_info(struct tls *tls, int64_t now_s, struct tls_info *info_out);
  * certificate; -1 = nothing to say. */
 int tls_expiry_warning(struct tls *tls, int64_t now_s);
 
-/* The bytes of one tls_write at most; the worker's gather buffer has this size. Changes only
- * through a reload with a config. */
-size_t tls_wbuf_size(struct tls *tls);
-
 /* Sums since start. */
 struct tls_counters {
     uint64_t handshakes_full;
@@ -155,8 +148,8 @@ enum tls_outcome {
 };
 
 /* Continues the handshake. DONE once it is finished; then read and write may be called.
- * One call does at most one step of cryptography that costs (the signature), so the server
- * bounds a storm by counting calls per turn. */
+ * One call does at most one step of cryptography that costs (the signature), so that a storm can be
+ * worked off in parts, by threads that have nothing else to do. */
 MUST_USE enum tls_outcome tls_handshake(struct tls_session *session);
 
 /* Reads up to n > 0 bytes, from as many records as there are. DONE has 0 < *n_out <= n. While a
@@ -195,10 +188,9 @@ enum tls_fault tls_session_fault(const struct tls_session *session);
 /* A line about the fault ("error:0A00010B:SSL routines::wrong version number"), "" without one. */
 void tls_session_explain(const struct tls_session *session, struct tls_report *report_out);
 
-const char *tls_session_protocol(const struct tls_session *session);    /* "TLSv1.3" */
-const char *tls_session_cipher(const struct tls_session *session);      /* OpenSSL's name */
-unsigned tls_session_cipher_bits(const struct tls_session *session);    /* cyrus: external SSF */
-const char *tls_session_server_name(const struct tls_session *session); /* SNI; NULL = none */
+const char *tls_session_protocol(const struct tls_session *session); /* "TLSv1.3" */
+const char *tls_session_cipher(const struct tls_session *session);   /* OpenSSL's name */
+unsigned tls_session_cipher_bits(const struct tls_session *session); /* cyrus: external SSF */
 
 /* Channel binding for SCRAM-*-PLUS: tls-exporter (RFC 9266) on TLS 1.3, tls-unique (RFC 5929) on
  * TLS 1.2 with extended master secret. False when there is none. */

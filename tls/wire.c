@@ -6,6 +6,12 @@
 
 #include "tls/session.h"
 
+#ifdef OPENSSL_NO_KTLS
+#define KERNEL_TLS_IS_BUILT false
+#else
+#define KERNEL_TLS_IS_BUILT true
+#endif
+
 static bool is_transient(int error)
 {
     return error == EAGAIN || error == EWOULDBLOCK;
@@ -102,9 +108,5 @@ bool wire_attach(struct tls_session *session, const BIO_METHOD *wire, bool wants
 
 bool wire_kernel_tls_is_built(void)
 {
-#ifdef OPENSSL_NO_KTLS
-    return false;
-#else
-    return true;
-#endif
+    return KERNEL_TLS_IS_BUILT;
 }

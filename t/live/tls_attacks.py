@@ -9,22 +9,14 @@ import ssl
 import struct
 import subprocess
 
-from harness import MIB, SLACK, TIMEOUT_S, Conn, case, in_threads, packet, run, wait_for
-from tls_link import (V12, V13, VERSIONS, RecordClient, TlsServer, cert, certificates,
-                      client_context)
+from harness import MIB, SLACK, TIMEOUT_S, case, in_threads, packet, run, wait_for
+from tls_link import V12, VERSIONS, RecordClient, TlsServer, cert, client_context
 
 N_ABORTED = 10000 // SLACK
 
 
 def counter(server, name):
     return int(server.stats(b"tls")[name])
-
-
-def told_once(server, event):
-    """The log of a server that has ended has one such line, and one more with the sum of the others."""
-    lines = [line for line in server.log().splitlines() if event in line]
-    assert 1 <= len(lines) <= 2 and "address=127.0.0.1" in lines[0], lines
-    assert len(lines) == 1 or "repeated=" in lines[1], lines
 
 
 def end_by(c, data):
@@ -35,48 +27,6 @@ def end_by(c, data):
         return c.wait_closed()
     except OSError:
         return b""
-
-
-@case
-def plaintext_to_tls_port():
-    first = (b"get a\r\n", b"set a 0 0 1\r\nx\r\n", b"stats\r\n", b"flush_all\r\n",
-             packet(0x0b), packet(1, b"a", b"\0" * 8, b"x"), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-             bytes.fromhex("802e0100020015000000100100800700c0030080"), b"\0" * 100, b"\xff" * 100,
-             os.urandom(200), b"m", b"\r\n")
-    with TlsServer("-m", 64) as server:
-        with server.connect() as c:
-            assert c.set(b"a", b"kept") == b"STORED"
-        for data in first:
-            with server.raw() as c:
-                answer = end_by(c, data)
-                assert b"END" not in answer and b"STORED" not in answer and answer[:1] != b"\x81"
-                # At most a TLS alert.
-                assert answer == b"" or answer[:2] == b"\x15\x03", answer
-        with server.connect() as c:
-            assert c.get(b"a") == b"kept"
-        assert counter(server, "handshakes_plain") >= 8
-        with server.tls() as c:
-            assert c.get(b"a") == b"kept"
-    told_once(server, "plaintext_on_tls_port")
-
-
-@case
-def tls_to_plain_port():
-    with TlsServer("-m", 64) as server:
-        for version in VERSIONS:
-            for _ in range(10):
-                context = client_context(version)
-                with Conn(("127.0.0.1", server.port)) as c:
-                    try:
-                        RecordClient(c, context).handshake()
-                        raise AssertionError("a handshake without TLS")
-                    except (OSError, EOFError):
-                        pass
-                server.check_alive()
-    told_once(server, "tls_on_plain_port")
-    with TlsServer("-B", "binary", "-m", 64) as server, Conn(("127.0.0.1", server.port)) as c:
-        c.send(RecordClient(c, client_context()).hello())
-        c.wait_closed()
 
 
 @case

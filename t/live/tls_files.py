@@ -8,7 +8,7 @@ import subprocess
 
 from harness import (Server, Skip, case, folder, free_port, in_threads, run, run_program, user_args,
                      wait_for)
-from tls_link import (V12, V13, VERSIONS, TlsServer, cert, client_context, copy_file, tls_options)
+from tls_link import V12, VERSIONS, TlsServer, cert, client_context, copy_file, tls_options
 
 CHAIN, KEY, CA = ("Error loading the " + n for n in ("certificate chain", "key", "CA certificate"))
 

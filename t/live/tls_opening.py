@@ -2,6 +2,7 @@
 """The first bytes of a connection: who speaks TLS to a plain port, or plain to a TLS port, is told
 from them however they are cut, named in the log once, and closed. Nothing of it is executed."""
 
+import random
 import socket
 
 from harness import TIMEOUT_S, Conn, Server, case, free_port, packet, run, store_packet, wait_for
@@ -10,7 +11,10 @@ from tls_link import VERSIONS, RecordClient, TlsServer, client_context
 TEXT = (b"set a 0 0 1\r\nx\r\n", b"get a\r\n", b"mg a v\r\n", b"flush_all\r\n", b"\r\n", b"\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"me", b"~")
 BINARY = (store_packet(1, b"a", b"x"), packet(0x0a), packet(0x08), b"\x80")
-NO_DIALECT = (b"\x81" + b"\0" * 23, b"\0" * 8, b"\xff\xff", b"\x16\x02\x00", b"\x15\x03\x01\0\2\2\0")
+SSL_2 = bytes.fromhex("802e0100020015000000100100800700c0030080")
+NO_DIALECT = (b"\x81" + b"\0" * 23, b"\0" * 100, b"\xff" * 100, random.Random(1).randbytes(200), SSL_2)
+ALMOST_TLS = (b"\x16\x02\x00", b"\x15\x03\x01\0\2\2\0", b"\x16\x03\x01\0\0",
+              b"\x16\x03\x01\0\4\2\0\0\0")
 
 
 def lines_of(server, event):
@@ -56,11 +60,11 @@ def hello_of(version):
 
 
 @case
-def plain_on_a_tls_port():
+def plaintext_to_tls_port():
     with TlsServer("-m", 64) as server, server.connect() as witness:
         assert witness.set(b"a", b"kept") == b"STORED"
         n = 0
-        for data in TEXT + BINARY + NO_DIALECT[:3]:
+        for data in TEXT + BINARY + NO_DIALECT:
             for pieces in ways_to_cut(data):
                 with server.raw() as c:
                     assert is_refusal(answer_to(c, pieces)), pieces
@@ -76,7 +80,7 @@ def plain_on_a_tls_port():
 def neither_on_a_tls_port():
     """Begins like a record of TLS, and is none."""
     with TlsServer("-m", 64) as server:
-        for data in NO_DIALECT[3:] + (b"\x16\x03\x01\0\0", b"\x16\x03\x01\0\4\2\0\0\0"):
+        for data in ALMOST_TLS:
             for pieces in ways_to_cut(data):
                 with server.raw() as c:
                     assert is_refusal(answer_to(c, pieces)), pieces
@@ -85,7 +89,7 @@ def neither_on_a_tls_port():
 
 
 @case
-def tls_on_a_plain_port():
+def tls_to_plain_port():
     for protocol in ("auto", "ascii"):
         with Server("-m", 64, "-B", protocol) as server:
             for version in VERSIONS:
@@ -94,6 +98,8 @@ def tls_on_a_plain_port():
                         assert answer_to(c, pieces) == b"", pieces
             server.check_alive()
         is_told_once(server, "tls_on_plain_port")
+    with Server("-m", 64, "-B", "binary") as server, server.connect() as c:
+        assert answer_to(c, [hello_of(None)]) == b""
 
 
 @case

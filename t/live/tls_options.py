@@ -153,7 +153,7 @@ def check_listeners(*rows):
     ports = [free_port() for _ in rows]
     listen = ",".join("%s:%d" % (row[0], port) for row, port in zip(rows, ports))
     words = ["ssl_ca_cert=" + cert("ca.pem")]
-    with TlsServer("-m", 64, words=words, listen=listen) as server:
+    with TlsServer("-m", 64, words=words, listen=listen):
         for (spec, host, expected), port in zip(rows, ports):
             assert manner_of(host, port) == expected, spec
 

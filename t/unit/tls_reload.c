@@ -71,7 +71,6 @@ START_TEST(info_of_the_defaults)
 {
     struct tls_config config = pair_config_verify(TLS_VERIFY_REQUEST);
     config.crl = pair_file("crl.pem");
-    config.wbuf_size = 0;
     struct tls *tls = pair_tls(&config);
     struct tls_info info;
     int64_t now_s = pair_now();
@@ -87,7 +86,6 @@ START_TEST(info_of_the_defaults)
     ck_assert(info.has_ca);
     ck_assert_int_eq(info.last_reload_s, 0);
     ck_assert_uint_eq(strlen(info.fingerprint), 64);
-    ck_assert_uint_eq(tls_wbuf_size(tls), TLS_WBUF_DEFAULT);
     tls_info(tls, info.not_after_s, &info);
     ck_assert_int_eq(info.days_left, 0);
     tls_info(tls, info.not_after_s + 1, &info);
