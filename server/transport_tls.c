@@ -167,21 +167,43 @@ static enum io tls_transport_readv(struct conn *conn, const struct iovec *iov, i
 }
 
 /* Records are filled: what lies scattered is gathered first. */
+static enum io write_pieces(struct conn *conn, const struct slice *pieces, size_t n_pieces,
+                            size_t n_all, size_t *n_out)
+{
+    struct worker *worker = conn->worker;
+    struct tls_session *session = link_of(conn)->session;
+    size_t n_done = 0, n = 0;
+    while (n_done < n_all) {
+        struct slice bytes =
+            tls_gather(pieces, n_pieces, n_done, worker->record, worker->record_capacity);
+        tls_expect_more(session, n_done + bytes.n < n_all);
+        enum tls_outcome outcome = tls_write(session, bytes.p, bytes.n, &n);
+        if (outcome != TLS_DONE && n_done == 0)
+            return io_of(conn, outcome);
+        if (outcome != TLS_DONE)
+            break;
+        n_done += n;
+    }
+    *n_out = n_done;
+    return io_of(conn, TLS_DONE);
+}
+
 static enum io tls_transport_writev(struct conn *conn, const struct iovec *iov, int n_iov,
                                     size_t *n_out)
 {
     struct worker *worker = conn->worker;
     struct slice pieces[OUTPUT_IOV_MAX];
+    size_t n_all = 0;
     MUST(n_iov <= OUTPUT_IOV_MAX);
-    for (int i = 0; i < n_iov; i++)
+    for (int i = 0; i < n_iov; i++) {
         pieces[i] = slice_of(iov[i].iov_base, iov[i].iov_len);
+        n_all += iov[i].iov_len;
+    }
     if (worker->record == NULL)
         worker->record = malloc(worker->record_capacity);
     if (worker->record == NULL)
         return IO_CLOSED;
-    struct slice bytes =
-        tls_gather(pieces, (size_t)n_iov, 0, worker->record, worker->record_capacity);
-    return io_of(conn, tls_write(link_of(conn)->session, bytes.p, bytes.n, n_out));
+    return write_pieces(conn, pieces, (size_t)n_iov, n_all, n_out);
 }
 
 static bool tls_transport_has_pending(const struct conn *conn)

@@ -264,6 +264,11 @@ enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n, s
     return TLS_DONE;
 }
 
+void tls_expect_more(struct tls_session *session, bool is_followed)
+{
+    session->is_followed = is_followed;
+}
+
 enum tls_outcome tls_write(struct tls_session *session, const uint8_t *bytes, size_t n,
                            size_t *n_out)
 {
@@ -275,6 +280,7 @@ enum tls_outcome tls_write(struct tls_session *session, const uint8_t *bytes, si
     size_t total = 0;
     while (total < n) {
         size_t put;
+        session->may_hold = session->is_followed || n - total > RECORD_MAX;
         int result = SSL_write_ex(session->ssl, bytes + total, n - total, &put);
         if (result != 1) {
             enum tls_outcome outcome = settle(session, result);
@@ -297,6 +303,7 @@ enum tls_outcome tls_shutdown(struct tls_session *session)
     if (!session->is_ready || session->is_broken)
         return TLS_DONE;
     begin(session);
+    session->may_hold = false;
     int result = SSL_shutdown(session->ssl);
     return result >= 0 ? TLS_DONE : settle(session, result);
 }

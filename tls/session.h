@@ -22,11 +22,14 @@ struct tls_session {
     unsigned long openssl_error;  /* the cause of the failure, 0 = none */
     enum tls_fault fault;
     enum tls_opening opening;
-    bool is_ready;   /* the handshake is finished */
-    bool is_drained; /* the last read took all that OpenSSL had */
-    bool has_ended;  /* nothing can be read any more */
-    bool is_broken;  /* OpenSSL is not to be called again, nothing can be sent */
-    bool saw_eof;    /* the socket's end, with or without close_notify */
+    bool is_followed; /* another tls_write comes at once */
+    bool may_hold;    /* the record on its way is followed by another */
+    bool has_held;    /* the last one may lie in the kernel, waiting for that */
+    bool is_ready;    /* the handshake is finished */
+    bool is_drained;  /* the last read took all that OpenSSL had */
+    bool has_ended;   /* nothing can be read any more */
+    bool is_broken;   /* OpenSSL is not to be called again, nothing can be sent */
+    bool saw_eof;     /* the socket's end, with or without close_notify */
 };
 
 static inline struct tls_session *session_of(const SSL *ssl)

@@ -157,6 +157,10 @@ MUST_USE enum tls_outcome tls_handshake(struct tls_session *session);
 MUST_USE enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n,
                                    size_t *n_out);
 
+/* Will the next tls_write be followed by another at once? The kernel may then wait and send their
+ * records together. False again before the last one. */
+void tls_expect_more(struct tls_session *session, bool is_followed);
+
 /* Writes some of n > 0 bytes: DONE has 0 < *n_out <= n. After a WANT_* the next tls_write must
  * begin with the same bytes and offer at least as many; they may have moved. */
 MUST_USE enum tls_outcome tls_write(struct tls_session *session, const uint8_t *bytes, size_t n,

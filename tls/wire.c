@@ -1,6 +1,8 @@
 #include "tls/wire.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/opensslconf.h>
 #include <sys/socket.h>
 
@@ -52,14 +54,28 @@ static int wire_read(BIO *bio, char *out, int size)
     return settle(bio, session, n, BIO_FLAGS_READ);
 }
 
+/* The socket is full, so what follows has to wait: what was held for it must not. */
+static void release_held(struct tls_session *session)
+{
+    int on = 1, error = errno;
+    (void)setsockopt(session->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    session->has_held = false;
+    errno = error;
+}
+
 static int wire_write(BIO *bio, const char *bytes, int size)
 {
     struct tls_session *session = BIO_get_data(bio);
+    int flags = MSG_NOSIGNAL | (session->may_hold ? MSG_MORE : 0);
     BIO_clear_retry_flags(bio);
     ssize_t n;
     do
-        n = send(session->fd, bytes, (size_t)size, MSG_NOSIGNAL);
+        n = send(session->fd, bytes, (size_t)size, flags);
     while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        session->has_held = session->may_hold;
+    else if (session->has_held && is_transient(errno))
+        release_held(session);
     return settle(bio, session, n, BIO_FLAGS_WRITE);
 }
 
