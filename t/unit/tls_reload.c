@@ -77,9 +77,9 @@ START_TEST(info_of_the_defaults)
     tls_info(tls, now_s, &info);
     ck_assert_str_eq(info.versions, "TLSv1.2 TLSv1.3");
     ck_assert_str_eq(info.ciphers,
-                     "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:"
-                     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:"
                      "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
                      "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305");
     ck_assert_int_ge(info.days_left, 3648);
     ck_assert_int_gt(info.crl_next_update_s, now_s);
