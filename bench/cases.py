@@ -75,10 +75,13 @@ def _transports():
     yield Case("unix-get-d64", "get at depth 64, unix socket", _load("get", 64), transport="unix")
     yield Case("unix-mget-100", "text get of 100 keys, unix socket", _load("mget"), transport="unix")
     yield Case("tls-get-c50", "get at depth 1, TLS 1.3", _load("get"), transport="tls")
+    yield Case("tls-get-d16", "get at depth 16, TLS 1.3", _load("get", 16), transport="tls")
     yield Case("tls-get-d64", "get at depth 64, TLS 1.3", _load("get", 64), transport="tls",
                goal=2, floor_goal=0.8)
     yield Case("tls-mget-100", "text get of 100 keys, TLS 1.3", _load("mget"), transport="tls",
                goal=2, floor_goal=0.8)
+    yield Case("tls-mget-100-1k", "text get of 100 keys, values of 1 KiB, TLS 1.3",
+               _load("mget", value="1k"), transport="tls")
     yield Case("tls-get-100k", "get, values of 100 KiB, TLS 1.3", _load("get", 1, 10, 2000, "100k"),
                transport="tls", server=("-m", "2048", "-I", "2m"))
 
