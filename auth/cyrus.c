@@ -2,6 +2,7 @@
 
 #include "auth/cyrus_memory.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>
@@ -259,6 +260,9 @@ struct cyrus *cyrus_create(const struct cyrus_options *options, char *reason_out
     cyrus->callbacks[0] = CALLBACK(SASL_CB_LOG, on_log, cyrus);
     cyrus->callbacks[1] = CALLBACK(SASL_CB_GETOPT, on_global_option, cyrus);
     cyrus->callbacks[2] = CALLBACK(SASL_CB_LIST_END, NULL, NULL);
+    /* sasldb's library reads clear passwords into memory of its own, and frees it as it is. */
+    if (options->has_outside)
+        (void)mallopt(M_PERTURB, 0xff);
     sasl_set_alloc(cyrus_malloc, cyrus_calloc, cyrus_realloc, cyrus_free);
     sasl_set_mutex(mutex_alloc, mutex_lock, mutex_unlock, mutex_free);
     (void)sasl_set_path(SASL_PATH_TYPE_CONFIG, nowhere);

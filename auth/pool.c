@@ -1,5 +1,7 @@
 #include "auth/pool.h"
 
+#include "base/secret.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -128,6 +130,7 @@ static void *pool_thread(void *arg)
         pool->n_running++;
         pthread_mutex_unlock(&pool->lock);
         job->run(job, now_ms);
+        secret_wipe_stack(); /* cyrus and its back ends copy passwords to theirs */
         pthread_mutex_lock(&pool->lock);
         pool->n_running--;
     }

@@ -522,6 +522,14 @@ static bool guarantees_fit(const struct users *users, uint64_t memory_total)
     return true;
 }
 
+static unsigned line_of(const char *text, const char *at)
+{
+    unsigned line = 1;
+    for (; text < at; text++)
+        line += *text == '\n';
+    return line;
+}
+
 bool tenants_file_load(struct users *users, const char *path, uint64_t memory_total,
                        struct auth_error *error_out)
 {
@@ -532,8 +540,9 @@ bool tenants_file_load(struct users *users, const char *path, uint64_t memory_to
     struct reading mine = {.users = users, .path = path, .error_out = error_out};
     reading = &mine;
     bool is_good;
-    if (memchr(text, '\0', n) != NULL) {
-        line_fault(1, "the file holds a NUL byte");
+    const char *nul = memchr(text, '\0', n);
+    if (nul != NULL) {
+        line_fault(line_of(text, nul), "the file holds a NUL byte");
         is_good = false;
     } else {
         is_good = (n == 0 || parse_text(text)) && guarantees_fit(users, memory_total);

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define STACK_DEPTH (128u << 10)
+
 /* Each secret has pages of its own: mlock and MADV_DONTDUMP act on pages. */
 static size_t pages_for(size_t n)
 {
@@ -57,6 +59,12 @@ void secret_wipe(void *p, size_t n)
 {
     if (n > 0)
         explicit_bzero(p, n);
+}
+
+__attribute__((noinline)) void secret_wipe_stack(void)
+{
+    uint8_t left_behind[STACK_DEPTH];
+    explicit_bzero(left_behind, sizeof left_behind);
 }
 
 bool secret_equal(struct slice a, struct slice b)

@@ -27,6 +27,9 @@ MUST_USE bool secret_append(struct secret *secret, struct slice bytes);
 /* Wipes a buffer so that the compiler cannot leave it out. */
 void secret_wipe(void *p, size_t n);
 
+/* Wipes what functions that have returned to the caller left on the stack, 128 KiB deep. */
+void secret_wipe_stack(void);
+
 /* Equal length and bytes? The time depends on b.n only. */
 MUST_USE bool secret_equal(struct slice a, struct slice b);
 

@@ -2,6 +2,8 @@
 #include "auth/users.h"
 #include "t/unit/auth_fixture.h"
 
+#include <sys/stat.h>
+
 #define GOOD                                        \
     "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"  \
     "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:" \
@@ -129,11 +131,93 @@ START_TEST(odd_files_are_refused)
     ck_assert_ptr_null(users_load("/tmp", NULL, 0, &keys, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "regular"));
     ck_assert_ptr_null(users_load("/dev/zero", NULL, 0, &keys, &error));
+    char fifo[] = "/tmp/keepd-fifo-XXXXXX";
+    ck_assert_ptr_nonnull(mkdtemp(fifo));
+    rmdir(fifo);
+    ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+    ck_assert_ptr_null(users_load(fifo, NULL, 0, &keys, &error)); /* nor does it wait */
+    ck_assert_ptr_nonnull(strstr(error.text, "regular"));
+    unlink(fifo);
     struct users *users = load("", 0, &error);
     ck_assert_ptr_nonnull(users);
     ck_assert(users->has_file);
     ck_assert_uint_eq(users->n_tenants, 1);
     users_drop(&users);
+}
+END_TEST
+
+/* Not what a reader of C strings would take for the end. */
+START_TEST(a_nul_is_no_end)
+{
+    static const char text[] = "tenant \"t\" {\n}\n\0user \"a\" { tenant = nowhere }\n";
+    struct auth_error error;
+    const char *path = file_temporary("");
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(text, 1, sizeof text - 1, f), sizeof text - 1);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_ptr_null(users_load(path, NULL, 0, &keys, &error));
+    ck_assert_uint_eq(error.line, 3);
+    unlink(path);
+}
+END_TEST
+
+static const char *const ends[] = {
+    "tenant \"t\" {\n    ops = 7\n}\nuser \"a\" {\n    tenant = \"t\"\n}\n",
+    "tenant \"t\" {\n    ops = 7\n}\nuser \"a\" {\n    tenant = \"t\"\n}",
+    "tenant \"t\" {\r\n    ops = 7\r\n}\r\nuser \"a\" {\r\n    tenant = \"t\"\r\n}\r\n",
+    "tenant t { ops = 7 } user a { tenant = t } # no line end",
+    "tenant t {\r\n ops = 7\r\n}\r\n# comment\r\nuser a { tenant = t }\r\n",
+};
+
+START_TEST(lines_end_in_every_way)
+{
+    struct auth_error error;
+    struct users *users = load(ends[_i], 0, &error);
+    ck_assert_msg(users != NULL, "%s", error.text);
+    const struct user *user = users_find(users, SLICE("a"));
+    ck_assert_ptr_nonnull(user);
+    ck_assert_str_eq(users->tenants[user->tenant].name, "t");
+    ck_assert_uint_eq(users->tenants[user->tenant].ops, 7);
+    users_drop(&users);
+}
+END_TEST
+
+START_TEST(a_file_of_five_megabytes_is_read)
+{
+    enum { N = 30000 };
+    struct auth_error error;
+    char *text = malloc((size_t)N * 256);
+    const char *verifier = verifier_text(VERIFIER_SHA_256, "pw");
+    size_t n = 0;
+    ck_assert_ptr_nonnull(text);
+    for (int i = 0; i < N; i++)
+        n += (size_t)sprintf(text + n,
+                             "tenant t%d {}\nuser u%d { tenant = t%d\n"
+                             " secret s { verifiers = {'%s'} } }\n",
+                             i, i, i, verifier);
+    ck_assert_uint_gt(n, 5u << 20);
+    struct users *users = load(text, 0, &error);
+    ck_assert_msg(users != NULL, "%s", error.text);
+    ck_assert_uint_eq(users->n_tenants, N + 1);
+    ck_assert_ptr_nonnull(users_find(users, SLICE("u29999")));
+    users_drop(&users);
+    /* A complaint at its end is found too. */
+    sprintf(text + n, "tenant t0 {}\n");
+    ck_assert_ptr_null(load(text, 0, &error));
+    ck_assert_uint_eq(error.line, N * 3 + 1);
+    free(text);
+}
+END_TEST
+
+START_TEST(a_file_beyond_the_bound_is_refused)
+{
+    struct auth_error error;
+    const char *path = file_temporary("");
+    ck_assert_int_eq(truncate(path, (off_t)200 << 20), 0); /* a hole: no disk is used */
+    ck_assert_ptr_null(users_load(path, NULL, 0, &keys, &error));
+    ck_assert_ptr_nonnull(strstr(error.text, "File too large"));
+    unlink(path);
 }
 END_TEST
 
@@ -236,7 +320,12 @@ int main(void)
 {
     Suite *suite = suite_create("auth_tenants_file");
     TCase *tc = tcase_create("auth_tenants_file");
+    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_whole_file_is_read);
+    tcase_add_test(tc, a_nul_is_no_end);
+    tcase_add_loop_test(tc, lines_end_in_every_way, 0, (int)(sizeof ends / sizeof *ends));
+    tcase_add_test(tc, a_file_of_five_megabytes_is_read);
+    tcase_add_test(tc, a_file_beyond_the_bound_is_refused);
     tcase_add_loop_test(tc, an_error_names_its_line, 0, (int)(sizeof bad / sizeof *bad));
     tcase_add_test(tc, odd_files_are_refused);
     tcase_add_test(tc, thousands_of_tenants_are_found);
