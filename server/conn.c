@@ -157,7 +157,8 @@ void conn_close(struct conn *conn, enum close_reason reason)
     conn->close_reason = (uint8_t)reason;
     strangers_remove(conn);
     (void)arm(conn, 0);
-    conn->transport->close(conn);
+    if (state_now(conn) != CONN_LINGER)
+        conn->transport->close(conn);
     conn_enter(conn, CONN_CLOSING);
     if (conn->is_queued || conn->has_job)
         return; /* the ready list or a job thread still knows it; they let it go */

@@ -8,6 +8,7 @@
 #include "server/strangers.h"
 #include "server/sysevent.h"
 #include "server/udp.h"
+#include "server/wake.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -191,12 +192,9 @@ static void resume(struct listener_set *set)
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct listener_set *set = arg;
-    uint64_t count;
     (void)what;
-    if (fd >= 0) {
-        ssize_t n = read(fd, &count, sizeof count);
-        (void)n;
-    }
+    if (fd >= 0)
+        wake_clear(fd);
     resume(set);
 }
 
@@ -205,9 +203,7 @@ void listener_conn_closed(struct listener_set *set)
     atomic_fetch_sub(&set->server->n_connections, 1);
     if (!atomic_load(&set->is_suspended))
         return;
-    uint64_t one = 1;
-    ssize_t n = write(set->wake_fd, &one, sizeof one);
-    (void)n;
+    wake_signal(set->wake_fd);
 }
 
 /* Hands the socket to the next worker; it is woken when the burst is over. */

@@ -18,6 +18,7 @@
 #include "server/tenants.h"
 #include "server/trace.h"
 #include "server/udp.h"
+#include "server/wake.h"
 #include "server/watch.h"
 #include "server/worker.h"
 #include "tls/tls.h"
@@ -109,12 +110,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 void server_stop(struct server *server, bool is_graceful)
 {
-    uint64_t one = 1;
     if (is_graceful)
         atomic_store(&server->is_graceful, true);
     atomic_store(&server->is_stopping, true);
-    ssize_t n = write(server->stop_fd, &one, sizeof one);
-    (void)n;
+    wake_signal(server->stop_fd);
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
@@ -469,6 +468,8 @@ static bool stop(struct master *m)
     metrics_close(&server->metrics);
     if (server->listeners != NULL)
         listener_set_stop(server->listeners);
+    for (unsigned i = 0; i < m->n_workers_started; i++)
+        worker_begin_stop(server->workers[i]); /* their clients' time runs at once */
     for (unsigned i = 0; i < m->n_workers_started; i++)
         worker_stop(server->workers[i]);
     if (m->is_cache_started)

@@ -6,6 +6,7 @@
 #include "server/listen_socket.h"
 #include "server/log.h"
 #include "server/metrics_text.h"
+#include "server/wake.h"
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -247,13 +248,11 @@ bool metrics_start(struct metrics *metrics)
 void metrics_close(struct metrics **metrics)
 {
     struct metrics *m = *metrics;
-    uint64_t one = 1;
     if (m == NULL)
         return;
     *metrics = NULL;
     if (m->is_started) {
-        ssize_t n = write(m->stop_fd, &one, sizeof one);
-        (void)n;
+        wake_signal(m->stop_fd);
         (void)pthread_join(m->thread, NULL);
     }
     if (m->stop_event != NULL)

@@ -52,6 +52,7 @@ static const struct condition_row conditions[] = {
     {"socket", 0, UINT32_MAX, AF_INET6},
     {"ioctl", 1, UINT32_MAX, FIONBIO},
     {"ioctl", 1, UINT32_MAX, FIONREAD},
+    {"ioctl", 1, UINT32_MAX, TIOCOUTQ},
     {"ioctl", 1, UINT32_MAX, TCGETS},
     {"prctl", 0, UINT32_MAX, PR_SET_NAME},
     {"prctl", 0, UINT32_MAX, PR_GET_NAME},

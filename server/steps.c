@@ -9,7 +9,10 @@
 #include "server/upload.h"
 #include "server/watch.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #define INPUT_SPARE 2048 /* a read into the connection's own buffer has at least this much room */
 #define INPUT_MAX   (MULTIGET_LINE_MAX + (64u << 10))
@@ -166,13 +169,45 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
     return result == PARSE_MORE ? PROGRESS_MORE : PROGRESS_BATCH;
 }
 
+bool conn_has_unread_answers(const struct conn *conn)
+{
+    int n = 0;
+    return ioctl(conn->fd, TIOCOUTQ, &n) == 0 && n > 0;
+}
+
+/* All is answered. In a stop a request can cross with the end: closing the socket over it would
+ * reset the connection, and take the answers with it that the peer has not got yet. */
+static enum step end(struct conn *conn)
+{
+    if (!conn->worker->is_draining || !conn_has_unread_answers(conn))
+        return STEP_CLOSE;
+    conn->transport->close(conn);
+    (void)shutdown(conn->fd, SHUT_WR);
+    conn_enter(conn, CONN_LINGER);
+    return STEP_WAIT;
+}
+
+/* What still comes is not answered, hence not done either. */
+enum step step_linger(struct conn *conn)
+{
+    char bytes[4096];
+    for (unsigned n_reads = 0; n_reads < 16; n_reads++) {
+        ssize_t n = recv(conn->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return STEP_WAIT;
+        if (n <= 0)
+            return STEP_CLOSE;
+    }
+    return STEP_WAIT;
+}
+
 /* The turn's output goes out; then `next` is the state to go on in. */
 static enum step flush_then(struct conn *conn, enum conn_state next, enum step when_done)
 {
     switch (conn_flush(conn, next)) {
     case CONN_FLUSH_DONE:
         if (conn->closes_after_flush)
-            return STEP_CLOSE;
+            return end(conn);
         conn_enter(conn, next);
         return when_done;
     case CONN_FLUSH_WAIT:
@@ -194,9 +229,12 @@ static enum step flush_then_close(struct conn *conn)
     switch (conn_flush(conn, CONN_FLUSH)) {
     case CONN_FLUSH_WAIT:
         return STEP_WAIT;
-    default:
+    case CONN_FLUSH_CLOSE:
         return STEP_CLOSE;
+    case CONN_FLUSH_DONE:
+        break;
     }
+    return end(conn);
 }
 
 static enum step yield(struct conn *conn)
@@ -248,7 +286,7 @@ static enum step serve(struct conn *conn)
         case IO_WANT_READ:
         case IO_WANT_WRITE:
             /* Who has just connected may have sent a request that is still on its way. */
-            return conn->worker->is_draining && conn->has_spoken ? STEP_CLOSE : STEP_WAIT;
+            return conn->worker->is_draining && conn->has_spoken ? end(conn) : STEP_WAIT;
         default:
             return STEP_CLOSE;
         }
@@ -360,7 +398,7 @@ enum step step_flush(struct conn *conn)
         return STEP_CLOSE;
     }
     if (conn->closes_after_flush)
-        return STEP_CLOSE;
+        return end(conn);
     conn_enter(conn, conn->after_flush);
     return STEP_AGAIN;
 }

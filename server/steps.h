@@ -10,6 +10,9 @@
 #include "server/states.def"
 #undef STATE
 
+/* Has the peer's host not acknowledged all that was written? */
+MUST_USE bool conn_has_unread_answers(const struct conn *conn);
+
 /* Not a state: the end of a job that has composed its answer. */
 enum step step_answered(struct conn *conn);
 

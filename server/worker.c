@@ -1,8 +1,9 @@
 #include "server/worker.h"
 
 #include "server/conn.h"
+#include "server/steps.h"
+#include "server/wake.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -43,10 +44,7 @@ void worker_post(struct worker *worker, struct message *message)
 
 void worker_wake(struct worker *worker)
 {
-    uint64_t one = 1;
-    /* Only a full counter can refuse, and then the worker is awake anyway. */
-    while (write(worker->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
-        ;
+    wake_signal(worker->wake_fd);
 }
 
 static void run_mail(struct worker *worker)
@@ -65,10 +63,8 @@ static void run_mail(struct worker *worker)
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
-    uint64_t count;
     (void)what;
-    ssize_t n = read(fd, &count, sizeof count);
-    (void)n;
+    wake_clear(fd);
     worker_online(worker);
     run_mail(worker);
 }
@@ -86,8 +82,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             conn_check_login(conn);
         if (state_now(conn) != CONN_CLOSING)
             conn_check_timer(conn, now);
-        if (worker->is_draining && state_now(conn) == CONN_HEAD)
-            conn_close(conn, CLOSE_SHUTDOWN); /* it had its time to speak */
+        bool is_over = state_now(conn) == CONN_HEAD || /* it had its time to speak */
+                       (state_now(conn) == CONN_LINGER && !conn_has_unread_answers(conn));
+        if (worker->is_draining && is_over)
+            conn_close(conn, CLOSE_SHUTDOWN);
     }
     if (worker->out.capacity > OUTPUT_KEPT)
         output_fini(&worker->out);
@@ -284,9 +282,14 @@ bool worker_start(struct worker *worker)
     return true;
 }
 
-void worker_stop(struct worker *worker)
+void worker_begin_stop(struct worker *worker)
 {
     atomic_store(&worker->is_stopping, true);
     worker_wake(worker);
+}
+
+void worker_stop(struct worker *worker)
+{
+    worker_begin_stop(worker);
     (void)pthread_join(worker->thread, NULL);
 }

@@ -88,7 +88,8 @@ struct worker {
 MUST_USE struct worker *worker_create(struct server *server, unsigned id);
 void worker_destroy(struct worker **worker);
 MUST_USE bool worker_start(struct worker *worker);
-/* Asks it to close its connections and to end, and waits for that. */
+/* Asks it to close its connections and to end; worker_stop waits for that. */
+void worker_begin_stop(struct worker *worker);
 void worker_stop(struct worker *worker);
 
 /* Queues a message; it runs only after a worker_wake: one for a whole burst. */
