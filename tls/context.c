@@ -174,6 +174,9 @@ static bool load_ca(struct context *context, EVP_MD_CTX *digest, struct tls_repo
     bool is_good = true;
     for (int i = 0; is_good && i < sk_X509_num(list); i++) {
         X509 *ca = sk_X509_value(list, i);
+        /* Decodes its extensions, which OpenSSL would leave to the first handshakes, all at once.
+         */
+        (void)X509_check_purpose(ca, -1, 0);
         is_good = X509_STORE_add_cert(store, ca) == 1 &&
                   SSL_CTX_add_client_CA(context->ssl_ctx, ca) == 1 &&
                   digest_certificate(digest, ca);
