@@ -687,6 +687,19 @@ static void prepare(struct client *c)
     c->peer = peer_create(&c->config, (enum dialect)(c->id % 3));
 }
 
+static void finish(struct client *c)
+{
+    peer_destroy(&c->peer);
+    free(c->stored);
+    free(c->oldest);
+    free(c->lives_to);
+    free(c->ends_at);
+    free(c->versions);
+    free(c->seen);
+    free(c->told);
+    free(c->room);
+}
+
 static void start(struct client *c, unsigned seconds)
 {
     clock_gettime(CLOCK_MONOTONIC, &c->end);
@@ -723,6 +736,11 @@ static void run_case(struct run *run, size_t which)
         (void)pthread_join(disturber.thread, NULL);
     if (cases[which].check != NULL)
         cases[which].check(run);
+    if (is_disturbed)
+        finish(&disturber);
+    for (unsigned i = 0; i < run->n_clients; i++)
+        finish(&run->clients[i]);
+    free(run->clients);
     printf("%s: %u clients, %llu requests, %llu misses, %llu proved, %llu connections ended\n",
            cases[which].name, run->n_clients, (unsigned long long)run->n_requests,
            (unsigned long long)run->n_misses, (unsigned long long)run->n_successes,
