@@ -19,6 +19,7 @@ CROWD = min(int(os.environ.get("KEEPD_CROWD", "2000")), HARD - 200)
 PER_CONNECTION, PER_LOGIN, PER_TLS_CONNECTION = 1024, 2048, 24 * 1024
 PER_WORKER, FIXED = 3 * MIB // 2, 12 * MIB
 WORKERS = 4
+IS_SANITIZED = "KEEPD_SANITIZED" in os.environ # such a build has memory of its own for everything
 MEMORY = 8 # -m: little, so that it hides nothing
 
 
@@ -31,7 +32,7 @@ def check_memory(server, n_plain, n_tls=0, n_logins=0):
     rss, most = server.rss(), bound(n_plain, n_tls, n_logins)
     show("%d connections, %d of TLS: %.1f MiB resident, bound %.1f MiB" %
          (n_plain + n_tls, n_tls, rss / MIB, most / MIB))
-    assert rss < most * SLACK, (rss // MIB, most // MIB)
+    assert IS_SANITIZED or rss < most, (rss // MIB, most // MIB)
 
 
 def ask(c, i):
@@ -124,7 +125,7 @@ def idle_connection_is_small():
             assert c.ask(b"mn") == b"MN"
         each = (server.rss() - before) / CROWD
         show("%.0f bytes for each idle connection" % each)
-        assert each < PER_CONNECTION * SLACK, each
+        assert IS_SANITIZED or each < PER_CONNECTION, each
         for c in clients:
             c.close()
 
