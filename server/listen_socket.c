@@ -31,11 +31,74 @@ static void set_options(int fd, bool is_stream)
     }
 }
 
-static int open_address(const struct addrinfo *address, int backlog, bool is_shared, char *error,
-                        size_t n_error)
+/* ---- sockets of the predecessor ---- */
+
+bool listen_socket_is_datagram(int fd)
+{
+    int type = 0;
+    socklen_t n = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_DGRAM;
+}
+
+/* Port 0 wants any. */
+static bool is_same_address(const struct sockaddr *wanted, const struct sockaddr *bound)
+{
+    if (wanted->sa_family != bound->sa_family)
+        return false;
+    if (wanted->sa_family == AF_INET) {
+        const struct sockaddr_in *w = (const void *)wanted, *b = (const void *)bound;
+        return (w->sin_port == 0 || w->sin_port == b->sin_port) &&
+               w->sin_addr.s_addr == b->sin_addr.s_addr;
+    }
+    if (wanted->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *w = (const void *)wanted, *b = (const void *)bound;
+        return (w->sin6_port == 0 || w->sin6_port == b->sin6_port) &&
+               w->sin6_scope_id == b->sin6_scope_id &&
+               IN6_ARE_ADDR_EQUAL(&w->sin6_addr, &b->sin6_addr);
+    }
+    const struct sockaddr_un *w = (const void *)wanted, *b = (const void *)bound;
+    return strncmp(w->sun_path, b->sun_path, sizeof w->sun_path) == 0;
+}
+
+/* The socket with this address, or -1. */
+static int take_handed(struct listen_handed *handed, const struct sockaddr *wanted, bool is_stream)
+{
+    for (unsigned i = 0; handed != NULL && i < handed->n; i++) {
+        int fd = handed->first + (int)i;
+        struct sockaddr_storage bound = {0};
+        socklen_t n = sizeof bound;
+        if (handed->is_taken[i] || listen_socket_is_datagram(fd) == is_stream ||
+            getsockname(fd, (struct sockaddr *)&bound, &n) != 0 ||
+            !is_same_address(wanted, (struct sockaddr *)&bound))
+            continue;
+        handed->is_taken[i] = true;
+        return fd;
+    }
+    return -1;
+}
+
+void listen_handed_close_rest(struct listen_handed *handed)
+{
+    for (unsigned i = 0; i < handed->n; i++) {
+        if (!handed->is_taken[i])
+            close(handed->first + (int)i);
+        handed->is_taken[i] = true;
+    }
+}
+
+/* ---- opening ---- */
+
+static int open_address(const struct addrinfo *address, int backlog, bool is_shared,
+                        struct listen_handed *handed, char *error, size_t n_error)
 {
     bool is_stream = address->ai_socktype == SOCK_STREAM;
-    int fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = take_handed(handed, address->ai_addr, is_stream);
+    if (fd >= 0) {
+        if (is_stream)
+            (void)listen(fd, backlog); /* it listens; this changes how many may wait */
+        return fd;
+    }
+    fd = socket(address->ai_family, address->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         snprintf(error, n_error, "socket(): %s", strerror(errno));
         return -1;
@@ -73,10 +136,17 @@ static void set_port(struct addrinfo *address, int port)
         ((struct sockaddr_in6 *)address->ai_addr)->sin6_port = htons((uint16_t)port);
 }
 
-static size_t open_host(const char *host, int port, int type, int backlog, bool is_shared,
-                        int *fds_out, char *error, size_t n_error)
+struct manner {
+    int type;
+    int backlog;
+    bool is_shared;
+    struct listen_handed *handed;
+};
+
+static size_t open_host(const char *host, int port, const struct manner *manner, int *fds_out,
+                        char *error, size_t n_error)
 {
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = type};
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = manner->type};
     struct addrinfo *addresses;
     char service[16];
     size_t n = 0;
@@ -90,7 +160,8 @@ static size_t open_host(const char *host, int port, int type, int backlog, bool 
     for (struct addrinfo *a = addresses; a != NULL && n < LISTEN_SOCKETS_MAX; a = a->ai_next) {
         if (n > 0 && port == 0)
             set_port(a, port_of(fds_out[0]));
-        int fd = open_address(a, backlog, is_shared, error, n_error);
+        int fd =
+            open_address(a, manner->backlog, manner->is_shared, manner->handed, error, n_error);
         if (fd >= 0)
             fds_out[n++] = fd;
     }
@@ -98,26 +169,30 @@ static size_t open_host(const char *host, int port, int type, int backlog, bool 
     return n;
 }
 
-size_t listen_sockets_open_tcp(const char *host, int port, int backlog, int *fds_out, char *error,
+size_t listen_sockets_open_tcp(const char *host, int port, int backlog,
+                               struct listen_handed *handed, int *fds_out, char *error,
                                size_t n_error)
 {
-    return open_host(host, port, SOCK_STREAM, backlog, false, fds_out, error, n_error);
+    struct manner manner = {SOCK_STREAM, backlog, false, handed};
+    return open_host(host, port, &manner, fds_out, error, n_error);
 }
 
 size_t listen_sockets_open_shared(const char *host, int port, int backlog, int *fds_out,
                                   char *error, size_t n_error)
 {
-    return open_host(host, port, SOCK_STREAM, backlog, true, fds_out, error, n_error);
+    struct manner manner = {SOCK_STREAM, backlog, true, NULL};
+    return open_host(host, port, &manner, fds_out, error, n_error);
 }
 
-size_t listen_sockets_open_udp(const char *host, int port, int *fds_out, char *error,
-                               size_t n_error)
+size_t listen_sockets_open_udp(const char *host, int port, struct listen_handed *handed,
+                               int *fds_out, char *error, size_t n_error)
 {
-    return open_host(host, port, SOCK_DGRAM, 0, false, fds_out, error, n_error);
+    struct manner manner = {SOCK_DGRAM, 0, false, handed};
+    return open_host(host, port, &manner, fds_out, error, n_error);
 }
 
-int listen_socket_open_unix(const char *path, unsigned mode, int backlog, char *error,
-                            size_t n_error)
+int listen_socket_open_unix(const char *path, unsigned mode, int backlog,
+                            struct listen_handed *handed, char *error, size_t n_error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat status;
@@ -126,6 +201,9 @@ int listen_socket_open_unix(const char *path, unsigned mode, int backlog, char *
         return -1;
     }
     strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    int taken = take_handed(handed, (const struct sockaddr *)&address, true);
+    if (taken >= 0)
+        return taken;
     if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
         (void)unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

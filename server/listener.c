@@ -282,13 +282,18 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
+static struct listen_handed *predecessors(struct listener_set *set)
+{
+    return set->server->handed.is_predecessors ? &set->server->handed : NULL;
+}
+
 /* Adds the sockets of one spec: a name can have several addresses. */
 static bool open_spec(struct listener_set *set, const struct listen_spec *spec, int port,
                       char *error, size_t n_error)
 {
     int fds[LISTEN_SOCKETS_MAX];
     size_t n = listen_sockets_open_tcp(spec->host, port, (int)set->server->settings->tcp_backlog,
-                                       fds, error, n_error);
+                                       predecessors(set), fds, error, n_error);
     if (n == 0)
         return false;
     struct listener *grown = realloc(set->listeners, (set->n_listeners + n) * sizeof *grown);
@@ -314,7 +319,7 @@ static bool open_unix(struct listener_set *set, char *error, size_t n_error)
 {
     const struct settings *settings = set->server->settings;
     int fd = listen_socket_open_unix(settings->socket_path, (unsigned)settings->socket_mask,
-                                     (int)settings->tcp_backlog, error, n_error);
+                                     (int)settings->tcp_backlog, predecessors(set), error, n_error);
     if (fd < 0)
         return false;
     set->listeners = calloc(1, sizeof *set->listeners);
@@ -390,14 +395,17 @@ static bool adopt(struct listener_set *set, int fd, char *error, size_t n_error)
 
 static bool adopt_all(struct listener_set *set, char *error, size_t n_error)
 {
-    unsigned n = set->server->n_handed_sockets;
-    set->listeners = calloc(n, sizeof *set->listeners);
+    struct listen_handed *handed = &set->server->handed;
+    set->listeners = calloc(handed->n, sizeof *set->listeners);
     if (set->listeners == NULL)
         return false;
-    for (unsigned i = 0; i < n; i++) {
-        int fd = set->server->first_handed_socket + (int)i;
-        if (!udp_is_datagram(fd) && !adopt(set, fd, error, n_error))
+    for (unsigned i = 0; i < handed->n; i++) {
+        int fd = handed->first + (int)i;
+        if (listen_socket_is_datagram(fd))
+            continue;
+        if (!adopt(set, fd, error, n_error))
             return false;
+        handed->is_taken[i] = true;
     }
     return true;
 }
@@ -405,7 +413,7 @@ static bool adopt_all(struct listener_set *set, char *error, size_t n_error)
 static bool open_all(struct listener_set *set, char *error, size_t n_error)
 {
     const struct settings *settings = set->server->settings;
-    if (set->server->n_handed_sockets > 0)
+    if (set->server->handed.n > 0 && !set->server->handed.is_predecessors)
         return adopt_all(set, error, n_error);
     if (settings->socket_path != NULL)
         return open_unix(set, error, n_error);

@@ -322,8 +322,11 @@ static int open_listeners(struct master *m)
     const struct settings *settings = &m->settings;
     char error[512];
     m->server.listeners = listener_set_create(&m->server, error, sizeof error);
-    if (m->server.listeners != NULL)
-        return open_udp(m);
+    if (m->server.listeners != NULL) {
+        int failed = open_udp(m);
+        listen_handed_close_rest(&m->server.handed);
+        return failed;
+    }
     if (settings->socket_path != NULL)
         fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", settings->socket_path, error);
     else if (settings->listen_text != NULL)
@@ -607,9 +610,9 @@ int main(int argc, char **argv)
     int code = process_open_stdio();
     if (code != 0)
         return code;
-    m->server.n_handed_sockets = service_take_sockets();
-    m->server.first_handed_socket = SERVICE_FIRST_FD;
-    process_close_inherited(m->server.n_handed_sockets);
+    m->server.handed.n = service_take_sockets();
+    m->server.handed.first = SERVICE_FIRST_FD;
+    process_close_inherited(m->server.handed.n);
     m->parent_fd = -1;
     signal(SIGPIPE, SIG_IGN);
     mask_signals(SIG_BLOCK);

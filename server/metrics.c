@@ -201,9 +201,10 @@ struct metrics *metrics_open(struct server *server, const char *where, char *err
     bool is_any = strcmp(host, "*") == 0;
     const char *name = is_any ? NULL : host;
     /* In a rolling restart the predecessor has the address still. */
-    m->n_fds = server->settings->takeover_path != NULL
-                   ? listen_sockets_open_shared(name, (int)port, BACKLOG, m->fds, error, n_error)
-                   : listen_sockets_open_tcp(name, (int)port, BACKLOG, m->fds, error, n_error);
+    m->n_fds =
+        server->settings->takeover_path != NULL
+            ? listen_sockets_open_shared(name, (int)port, BACKLOG, m->fds, error, n_error)
+            : listen_sockets_open_tcp(name, (int)port, BACKLOG, NULL, m->fds, error, n_error);
     if (m->n_fds == 0 || m->stop_fd < 0)
         metrics_close(&m);
     return m;

@@ -6,6 +6,7 @@
 #define SERVER_SERVER_H
 
 #include "cache/cache.h"
+#include "server/listen_socket.h"
 #include "server/settings.h"
 
 #include <pthread.h>
@@ -38,8 +39,7 @@ struct server {
     struct udp_set *udp; /* NULL without -U */
     struct worker **workers;
     unsigned n_workers;
-    unsigned n_handed_sockets; /* listening sockets of the service manager or the predecessor */
-    int first_handed_socket;   /* the others follow */
+    struct listen_handed handed; /* listening sockets of the service manager or the predecessor */
 
     pthread_mutex_t refresh_lock; /* files are read again by one thread at a time */
     int stop_fd;                  /* eventfd of the main loop: see server_stop */

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/number.h"
+#include "server/listen_socket.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,8 +11,6 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
-
-#define SOCKETS_MAX 1024
 
 static unsigned number_in(const char *name, unsigned max)
 {
@@ -26,7 +25,7 @@ unsigned service_take_sockets(void)
 {
     unsigned n = 0;
     if (number_in("LISTEN_PID", INT32_MAX) == (unsigned)getpid())
-        n = number_in("LISTEN_FDS", SOCKETS_MAX);
+        n = number_in("LISTEN_FDS", LISTEN_HANDED_MAX);
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");

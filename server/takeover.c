@@ -77,8 +77,9 @@ static bool note_sockets(struct takeover *takeover, const int *fds, size_t n)
     if (n < 2)
         return false;
     takeover->listen_fd = fds[0];
-    takeover->server->first_handed_socket = fds[1];
-    takeover->server->n_handed_sockets = (unsigned)(n - 1);
+    struct listen_handed *handed = &takeover->server->handed;
+    *handed =
+        (struct listen_handed){.first = fds[1], .n = (unsigned)(n - 1), .is_predecessors = true};
     return true;
 }
 
@@ -129,7 +130,7 @@ static bool begin(struct takeover *takeover, const char *path, char *error, size
         return false;
     }
     if (takeover->elder_fd < 0) {
-        takeover->listen_fd = listen_socket_open_unix(path, MODE, BACKLOG, error, n_error);
+        takeover->listen_fd = listen_socket_open_unix(path, MODE, BACKLOG, NULL, error, n_error);
         return takeover->listen_fd >= 0;
     }
     if (is_trusted(takeover, takeover->elder_fd) && receive_sockets(takeover))

@@ -16,7 +16,7 @@ struct server;
 struct takeover;
 
 /* At the start, with the rights to bind: asks the process that listens at path for its sockets
- * (server->first_handed_socket, n_handed_sockets), or listens there when there is none. NULL:
+ * (server->handed), or listens there when there is none. NULL:
  * error. */
 MUST_USE struct takeover *takeover_create(struct server *server, const char *path, char *error,
                                           size_t n_error);

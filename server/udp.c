@@ -271,11 +271,17 @@ static bool is_wanted(const struct settings *settings)
     return settings->udp_port != 0 && settings->socket_path == NULL;
 }
 
-static size_t open_spec(const struct server *server, const struct listen_spec *spec, int *fds,
+static struct listen_handed *predecessors(struct server *server)
+{
+    return server->handed.is_predecessors ? &server->handed : NULL;
+}
+
+static size_t open_spec(struct server *server, const struct listen_spec *spec, int *fds,
                         char *error, size_t n_error)
 {
     int port = spec->port == LISTEN_PORT_UNSET ? server->settings->udp_port : spec->port;
-    return listen_sockets_open_udp(spec->host, port < 0 ? 0 : port, fds, error, n_error);
+    return listen_sockets_open_udp(spec->host, port < 0 ? 0 : port, predecessors(server), fds,
+                                   error, n_error);
 }
 
 /* NULL when memory is short: the sockets are closed then. */
@@ -316,10 +322,11 @@ static bool open_own(struct server *server, struct udp_set **set, char *error, s
 
 static bool take_handed(struct server *server, struct udp_set **set, char *error, size_t n_error)
 {
-    for (unsigned i = 0; i < server->n_handed_sockets; i++) {
-        int fd = server->first_handed_socket + (int)i;
-        if (!udp_is_datagram(fd))
+    for (unsigned i = 0; i < server->handed.n; i++) {
+        int fd = server->handed.first + (int)i;
+        if (!listen_socket_is_datagram(fd))
             continue;
+        server->handed.is_taken[i] = true;
         if (server->settings->requires_login || server->settings->requires_auth) {
             snprintf(error, n_error, "descriptor %d is UDP, which cannot be logged in", fd);
             return false;
@@ -336,8 +343,9 @@ bool udp_set_create(struct server *server, struct udp_set **set_out, char *error
 {
     *set_out = NULL;
     snprintf(error, n_error, "out of memory");
-    bool is_open = server->n_handed_sockets > 0 ? take_handed(server, set_out, error, n_error)
-                                                : open_own(server, set_out, error, n_error);
+    bool is_service_managers = server->handed.n > 0 && !server->handed.is_predecessors;
+    bool is_open = is_service_managers ? take_handed(server, set_out, error, n_error)
+                                       : open_own(server, set_out, error, n_error);
     if (!is_open)
         udp_set_destroy(set_out);
     return is_open;
@@ -401,11 +409,4 @@ void udp_set_write_ports(const struct udp_set *set, FILE *file)
             fprintf(file, "UDP %s: %d\n", address.family == AF_INET ? "INET" : "INET6",
                     address_port(&address));
     }
-}
-
-bool udp_is_datagram(int fd)
-{
-    int type = 0;
-    socklen_t n = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_DGRAM;
 }

@@ -28,7 +28,4 @@ void udp_set_write_ports(const struct udp_set *set, FILE *file);
 /* Each socket in turn, -1 beyond the last. Accepts NULL. */
 int udp_set_fd(const struct udp_set *set, size_t index);
 
-/* A datagram socket that was handed over is not for the listeners. */
-bool udp_is_datagram(int fd);
-
 #endif

@@ -44,8 +44,8 @@ static struct peer *open_peer(void)
         return &peer;
     peer.instance = instance_create(true);
     struct server *server = instance_server(peer.instance);
-    server->first_handed_socket = bind_loopback(&there);
-    server->n_handed_sockets = 1;
+    server->handed.first = bind_loopback(&there);
+    server->handed.n = 1;
     HOLDS(udp_set_create(server, &peer.set, error, sizeof error) && peer.set != NULL);
     HOLDS(udp_set_start(peer.set));
     peer.fd = bind_loopback(&here);

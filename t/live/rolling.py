@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 
-from harness import Server, case, folder, free_port, run, run_program, user_args, wait_for
+from harness import Conn, Server, case, folder, free_port, run, run_program, user_args, wait_for
 
 
 class Worker(threading.Thread):
@@ -147,6 +147,75 @@ def a_successor_that_fails_changes_nothing():
                 pass
         server.check_alive()
         assert c.get(b"a") == b"1"
+
+
+def is_answered(address):
+    try:
+        with Conn(address) as c:
+            return c.ask(b"mn") == b"MN"
+    except ConnectionRefusedError:
+        return False
+
+
+def answers_datagrams(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(0.5)
+        s.connect(("127.0.0.1", port))
+        try:
+            s.send(b"\0\1\0\0\0\1\0\0version\r\n")
+            return b"VERSION" in s.recv(1500)
+        except (ConnectionRefusedError, socket.timeout):
+            return False
+
+
+def follow(server, *args):
+    """A successor with these options, when it serves and the other has ended."""
+    new = Server(*args, listen=None)
+    assert server.wait_end() == 0, server.log()
+    with server:
+        return new
+
+
+@case(keepd_only="has no such option")
+def other_addresses_than_before():
+    path, port, more = os.path.join(folder(), "takeover"), free_port(), free_port()
+    begin = ["-m", 64, "--takeover", path, "-p", port]
+    one, two, other = ("127.0.0.1", port), ("127.0.0.2", port), ("127.0.0.1", more)
+    server = Server(*begin, "-l", "127.0.0.1", listen=None)
+    for args, answered, refused in (
+            (["-l", "127.0.0.1,127.0.0.2"], (one, two), (other,)),
+            (["-l", "127.0.0.2,127.0.0.1:%d" % more], (two, other), (one,)),
+            (["-l", "127.0.0.1", "-U", port], (one,), (two, other)),
+            (["-l", "127.0.0.1", "-U", port, "-b", 7], (one,), (two, other)),
+            (["-l", "127.0.0.1"], (one,), (two, other))):
+        server = follow(server, *begin, *args)
+        for address in answered:
+            assert is_answered(address), (args, address)
+        for address in refused:
+            assert not is_answered(address), (args, address)
+        assert answers_datagrams(port) == ("-U" in args), args
+        assert len(server.ports()) == len(answered), server.ports()
+    with server:
+        # What cannot be bound beside the first one's is refused, and that one goes on.
+        status, _, err = run_program(*user_args(), *begin, "-l", "0.0.0.0")
+        assert status == 71 and "failed to listen on one of interface(s) 0.0.0.0" in err, err
+        assert is_answered(one)
+
+
+@case(keepd_only="has no such option")
+def a_unix_socket_goes_over():
+    path, places = os.path.join(folder(), "takeover"), folder()
+    first, second = os.path.join(places, "first"), os.path.join(places, "second")
+    server = Server("--takeover", path, "-s", first, listen=None, wait=False)
+    for args, answered in ((["-s", first], first), (["-s", second], second)):
+        wait_for(lambda: os.path.exists(path) and server.is_running(), "the first one to serve")
+        new = Server("--takeover", path, *args, listen=None, wait=False)
+        assert server.wait_end() == 0, server.log()
+        with server:
+            server = new
+        assert is_answered(answered)
+    with server:
+        assert not is_answered(first)
 
 
 @case(keepd_only="has no such option")
