@@ -58,7 +58,6 @@ static bool is_trusted(SSL_SESSION *session, const struct context *context)
 static SSL_TICKET_RETURN on_ticket_taken(SSL *ssl, SSL_SESSION *session, const uint8_t *name,
                                          size_t n_name, SSL_TICKET_STATUS status, void *context)
 {
-    (void)ssl;
     (void)name;
     (void)n_name;
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
@@ -67,7 +66,9 @@ static SSL_TICKET_RETURN on_ticket_taken(SSL *ssl, SSL_SESSION *session, const u
         state_count(&((struct context *)context)->tls->counters.tickets_refused);
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     }
-    return status == SSL_TICKET_SUCCESS_RENEW ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
+    /* RFC 8446, C.4: clients of TLS 1.3 use a ticket once, and need another to go on resuming. */
+    bool renews = status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION;
+    return renews ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
 }
 
 bool callback_install(SSL_CTX *ctx, struct context *context)

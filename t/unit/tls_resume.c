@@ -188,6 +188,29 @@ START_TEST(one_ticket_for_each_handshake)
 }
 END_TEST
 
+/* A client that keeps its sessions uses each ticket of TLS 1.3 once. */
+START_TEST(resumes_again_and_again)
+{
+    struct tls_config config = pair_config();
+    struct tls *tls = pair_tls(&config);
+    SSL_CTX *client_ctx = pair_client(versions[_i], NULL);
+    (void)SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT);
+    SSL_SESSION *session = first_session(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
+    for (int i = 0; i < 4; i++) {
+        struct pair pair;
+        pair_connect(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session, NULL);
+        ck_assert(tls_session_is_resumed(pair.server));
+        ck_assert(pair_talk(&pair));
+        SSL_SESSION_free(session);
+        session = SSL_get1_session(pair.client);
+        pair_close(&pair);
+    }
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client_ctx);
+    tls_destroy(&tls);
+}
+END_TEST
+
 /* The certificate is revoked between two connections: the ticket must not save it. */
 START_TEST(changed_crl_refuses_the_revoked)
 {
@@ -281,6 +304,7 @@ int main(void)
     tcase_add_loop_test(tc, survives_a_new_certificate, 0, 2);
     tcase_add_loop_test(tc, changed_ca_is_a_full_handshake, 0, 4);
     tcase_add_loop_test(tc, one_ticket_for_each_handshake, 0, 2);
+    tcase_add_loop_test(tc, resumes_again_and_again, 0, 2);
     tcase_add_loop_test(tc, changed_crl_refuses_the_revoked, 0, 2);
     tcase_add_loop_test(tc, session_without_certificate_stays_off_mtls, 0, 2);
     tcase_add_loop_test(tc, ticket_keys_rotate, 0,
