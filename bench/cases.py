@@ -93,6 +93,10 @@ def _sessions():
                transport="tls")
     yield Case("tls-resume", "resumed TLS 1.3 handshake, one mn, close", _load("resume", **few),
                transport="tls")
+    yield Case("tls12-handshake", "full TLS 1.2 handshake, one mn, close",
+               _load("handshake", tls_minor=2, **few), transport="tls")
+    yield Case("tls12-resume", "resumed TLS 1.2 handshake, one mn, close",
+               _load("resume", tls_minor=2, **few), transport="tls")
     yield Case("login-sasl", "connect, SASL PLAIN, close", _load("login", **few), login="sasl",
                has_floor=False)
     yield Case("login-text", "connect, login by set (-Y), close", _load("text-login", **few),

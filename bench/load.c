@@ -45,7 +45,7 @@ int main(int argc, char **argv)
     plan_parse(&plan, argc, argv);
     signal(SIGPIPE, SIG_IGN);
     allow_many_descriptors();
-    struct ssl_ctx_st *tls = plan.tls ? peer_client_tls_create() : NULL;
+    struct ssl_ctx_st *tls = plan.tls ? peer_client_tls_create((unsigned)plan.tls_minor) : NULL;
     if (sessions_knows(plan.kind))
         sessions_run(&plan, tls, &tally);
     else

@@ -32,16 +32,20 @@ static _Noreturn void tls_give_up(const char *what)
 static SSL_CTX *tls_create(const SSL_METHOD *method)
 {
     SSL_CTX *tls = SSL_CTX_new(method);
-    if (tls == NULL || !SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION))
+    if (tls == NULL || !SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION))
         tls_give_up("no context");
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(tls, 1);
     return tls;
 }
 
-struct ssl_ctx_st *peer_client_tls_create(void)
+struct ssl_ctx_st *peer_client_tls_create(unsigned minor)
 {
+    int version = minor == 2 ? TLS1_2_VERSION : TLS1_3_VERSION;
     SSL_CTX *tls = tls_create(TLS_client_method());
+    if (!SSL_CTX_set_min_proto_version(tls, version) ||
+        !SSL_CTX_set_max_proto_version(tls, version))
+        tls_give_up("the version is not supported");
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     return tls;
 }

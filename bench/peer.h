@@ -1,4 +1,4 @@
-/* peer.h - a non-blocking stream to a server, or of one: TCP, unix socket, each plain or TLS 1.3.
+/* peer.h - a non-blocking stream to a server, or of one: TCP, unix socket, each plain or TLS.
  * Owns: the descriptor and the TLS session.   Thread: one.
  * Never: verifies certificates: the server under test is our own. */
 #ifndef BENCH_PEER_H
@@ -25,8 +25,9 @@ enum peer_result {
     PEER_FAILED,
 };
 
-/* Both leave the process with a message when OpenSSL refuses. TLS 1.3 only. */
-struct ssl_ctx_st *peer_client_tls_create(void);
+/* Both leave the process with a message when OpenSSL refuses. The client speaks TLS 1.minor only,
+ * the server 1.2 and 1.3. */
+struct ssl_ctx_st *peer_client_tls_create(unsigned minor);
 struct ssl_ctx_st *peer_server_tls_create(const char *certificate, const char *key);
 void peer_tls_destroy(struct ssl_ctx_st **tls);
 

@@ -90,6 +90,9 @@ class Store:
         if speed_names:
             parts += ["\n## Speed\n", *self._speed_table(speed_names),
                       "\n## Cost and latency\n", *self._cost_table(speed_names)]
+        shaking = [n for n in speed_names if BY_NAME[n].load["kind"] in ("handshake", "resume")]
+        if shaking:
+            parts += ["\n## TLS handshakes\n", *self._handshake_table(shaking)]
         for special, table in (("density", density_table), ("misses", misses_table),
                                ("storm", storm.table)):
             if special in self.cases and (names is None or special in names):
@@ -133,6 +136,18 @@ class Store:
                        f"| {micro(median(results, 'p999_ns'))} "
                        f"| {median(results, 'server_busy'):.0%} | {median(results, 'load_busy'):.0%} "
                        f"| {median(results, 'rss') / 2**20:.0f} |")
+
+    def _handshake_table(self, names):
+        yield ("| case | server | CPU us per session: user + system | per second and core "
+               "| resumed |")
+        yield "|---|---|---:|---:|---:|"
+        for name in names:
+            for server, results in self.cases[name]["outcome"]["rounds"].items():
+                user = median(results, "server_user_ns") / 1000
+                system = median(results, "server_system_ns") / 1000
+                resumed = sum(r["resumed"] for r in results) / sum(r["ops"] for r in results)
+                yield (f"| {name} | {server} | {user + system:,.0f} = {user:,.0f} + {system:,.0f} "
+                       f"| {1e6 / (user + system):,.0f} | {resumed:.0%} |")
 
     def plot(self):
         rows = []
