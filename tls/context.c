@@ -11,6 +11,7 @@
 #include "tls/config.h"
 #include "tls/files.h"
 #include "tls/report.h"
+#include "tls/state.h"
 #include "tls/ticket.h"
 
 /* Forward secrecy and AEAD only. TLS 1.3 has nothing else. */
@@ -332,6 +333,7 @@ struct context *context_create(struct tls *tls, const struct tls_config *config,
         return NULL;
     }
     context->tls = tls;
+    context->config.has_kernel_tls = config->has_kernel_tls && tls->has_kernel_tls;
     context->loaded_s = now_s;
     struct tls_named main_files = {NULL, context->config.chain_cert, context->config.key};
     context->ssl_ctx =

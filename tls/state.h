@@ -26,7 +26,8 @@ struct state_counters {
 
 struct tls {
     struct ticket_keys *ticket_keys;
-    BIO_METHOD *wire; /* how sessions reach their sockets */
+    BIO_METHOD *wire;    /* how sessions reach their sockets */
+    bool has_kernel_tls; /* asked for, and kernel and OpenSSL can; constant */
     struct state_counters counters;
     atomic_uint_fast64_t policy;
 

@@ -57,6 +57,7 @@ struct tls *tls_create(const struct tls_config *config, int64_t now_s,
     tls->n_refs = 1;
     tls->ticket_keys = ticket_keys_create(now_s);
     tls->wire = wire_create();
+    tls->has_kernel_tls = config->has_kernel_tls && wire_kernel_tls_works();
     if (tls->ticket_keys == NULL || tls->wire == NULL) {
         (void)report_fail(report_out, "Error starting TLS", config->chain_cert, NULL);
         free_tls(tls);
@@ -182,7 +183,7 @@ static void describe_context(const struct context *context, struct tls_info *inf
     info->crl_next_update_s = context->crl_next_update_s;
     info->loaded_s = context->loaded_s;
     info->generation = context->generation;
-    info->has_kernel_tls = context->config.has_kernel_tls && wire_kernel_tls_is_built();
+    info->has_kernel_tls = context->config.has_kernel_tls;
 }
 
 static void count_sessions(const struct tls *tls, struct tls_info *info)

@@ -103,7 +103,7 @@ struct tls_info {
     uint64_t n_sessions_old; /* of these, on another certificate than the current one */
     char versions[40];       /* that a client can really get: "TLSv1.2 TLSv1.3" */
     char ciphers[1024];      /* the same, in order of preference, separated by ':' */
-    bool has_kernel_tls;     /* asked for and compiled into OpenSSL */
+    bool has_kernel_tls;     /* asked for, and OpenSSL and the kernel can */
 };
 
 void tls_info(struct tls *tls, int64_t now_s, struct tls_info *info_out);

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <openssl/opensslconf.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "tls/session.h"
 
@@ -109,9 +110,9 @@ BIO_METHOD *wire_create(void)
     return wire;
 }
 
-bool wire_attach(struct tls_session *session, const BIO_METHOD *wire, bool wants_kernel_tls)
+bool wire_attach(struct tls_session *session, const BIO_METHOD *wire, bool has_kernel_tls)
 {
-    if (wants_kernel_tls && wire_kernel_tls_is_built())
+    if (has_kernel_tls)
         return SSL_set_fd(session->ssl, session->fd) == 1;
     BIO *bio = BIO_new(wire);
     if (bio == NULL)
@@ -122,7 +123,14 @@ bool wire_attach(struct tls_session *session, const BIO_METHOD *wire, bool wants
     return true;
 }
 
-bool wire_kernel_tls_is_built(void)
+/* A socket that is not connected is told so by a kernel that has TLS, and "no such thing" else. */
+bool wire_kernel_tls_works(void)
 {
-    return KERNEL_TLS_IS_BUILT;
+    int fd = KERNEL_TLS_IS_BUILT ? socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    if (fd < 0)
+        return false;
+    bool works =
+        setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") == 0 || errno == ENOTCONN;
+    (void)close(fd);
+    return works;
 }

@@ -12,9 +12,9 @@
 MUST_USE BIO_METHOD *wire_create(void);
 
 /* Connects session and socket; kernel TLS works through OpenSSL's socket BIO only. */
-MUST_USE bool wire_attach(struct tls_session *session, const BIO_METHOD *wire,
-                          bool wants_kernel_tls);
+MUST_USE bool wire_attach(struct tls_session *session, const BIO_METHOD *wire, bool has_kernel_tls);
 
-bool wire_kernel_tls_is_built(void);
+/* Can kernel and OpenSSL do it? Asks the kernel: at the start only. */
+bool wire_kernel_tls_works(void);
 
 #endif
