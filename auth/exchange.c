@@ -352,7 +352,7 @@ static enum session_turn text_login(struct auth_session *session, uint64_t now_m
 {
     struct auth *auth = session->auth;
     struct slice line = data_of(session);
-    const uint8_t *space = memchr(line.p, ' ', line.n);
+    const uint8_t *space = line.n > 0 ? memchr(line.p, ' ', line.n) : NULL;
     enum session_turn turn;
     MUST(space != NULL);
     struct slice name = slice_of(line.p, (size_t)(space - line.p));

@@ -101,8 +101,10 @@ uint32_t mechanisms_parse(const char *list, unsigned *n_unknown_out,
             continue;
         }
         set |= MECHANISM_BIT(mechanism);
-        if (mechanism_kind(mechanism) == MECHANISM_KIND_SCRAM && !mechanism_is_plus(mechanism))
+        if (mechanism_kind(mechanism) == MECHANISM_KIND_SCRAM && !mechanism_is_plus(mechanism)) {
+            MUST(mechanism > 0);
             set |= MECHANISM_BIT(mechanism - 1);
+        }
     }
     return set;
 }

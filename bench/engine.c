@@ -217,9 +217,14 @@ static struct record *read_trace(size_t *n_out)
 {
     size_t n = 0, room = 1 << 20;
     struct record *records = malloc(room * sizeof *records);
-    while (records != NULL && fread(&records[n], sizeof *records, 1, stdin) == 1)
-        if (++n == room)
-            records = realloc(records, (room *= 2) * sizeof *records);
+    while (records != NULL && fread(&records[n], sizeof *records, 1, stdin) == 1) {
+        if (++n < room)
+            continue;
+        struct record *grown = realloc(records, (room *= 2) * sizeof *records);
+        if (grown == NULL)
+            free(records);
+        records = grown;
+    }
     *n_out = n;
     return records;
 }

@@ -75,7 +75,7 @@ static bool address_parse(const char *text, union any_address *address_out, sock
         if (strlen(text) >= sizeof address_out->un.sun_path)
             return false;
         address_out->un.sun_family = AF_UNIX;
-        strcpy(address_out->un.sun_path, text);
+        memcpy(address_out->un.sun_path, text, strlen(text) + 1);
         *n_out = sizeof address_out->un;
         return true;
     }

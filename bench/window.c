@@ -66,7 +66,7 @@ static void emit_windows(const struct plan *plan, const struct kind *kind, struc
 {
     uint64_t n_windows = period(plan), n_sent = 0, at = 8 + 16 * n_windows;
     size_t n_units = window_n_units(plan, kind);
-    struct unit *units = malloc(n_units * sizeof *units);
+    struct unit *units = calloc(n_units, sizeof *units);
     struct outbox request, reply;
     MUST(units != NULL && n_windows <= SCRIPT_WINDOWS_MAX);
     outbox_init(&request, window_n_scratch(plan, kind, ks));

@@ -119,7 +119,7 @@ static int open_address(const struct addrinfo *address, int backlog, bool is_sha
 /* Every address after the first takes the port that the first one was given. */
 static int port_of(int fd)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t n = sizeof bound;
     if (getsockname(fd, (struct sockaddr *)&bound, &n) != 0)
         return 0;

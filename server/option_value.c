@@ -120,7 +120,7 @@ int option_refuse_memory(FILE *err)
 static bool read_whole(struct slice text, double *value_out)
 {
     int64_t value;
-    if (!number_parse_s64(text, -(1ll << 53), 1ll << 53, &value))
+    if (!number_parse_s64(text, -(1LL << 53), 1LL << 53, &value))
         return false;
     *value_out = (double)value;
     return true;

@@ -373,7 +373,7 @@ static const char *name_verb(enum verb verb, char *out, size_t room)
 {
     const char *name = verb_name(verb);
     size_t n = 0;
-    for (; name[n] != '\0' && n < room - 1; n++)
+    for (; n < room - 1 && name[n] != '\0'; n++)
         out[n] = (char)(name[n] | (name[n] >= 'A' && name[n] <= 'Z' ? 0x20 : 0));
     out[n] = '\0';
     return out;

@@ -83,7 +83,7 @@ __attribute__((constructor)) static void begin(void)
         if (sscanf(at, "%23[^:]:%15[^:]:%23[^,]", call, when, error) != 3)
             abort();
         rule->is_always = call[0] == '!';
-        strcpy(rule->call, call + rule->is_always);
+        memcpy(rule->call, call + rule->is_always, strlen(call + rule->is_always) + 1);
         rule->is_once = when[0] == '=';
         rule->every = (unsigned)atoi(when + rule->is_once);
         for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
@@ -102,7 +102,7 @@ __attribute__((destructor)) static void end(void)
     char text[64 * N_RULES] = "faults:";
     for (size_t i = 0; i < n_rules; i++)
         sprintf(text + strlen(text), " %s=%u", rules[i].call, rules[i].n_failed);
-    strcat(text, "\n");
+    memcpy(text + strlen(text), "\n", 2);
     ssize_t n = writev(STDERR_FILENO, &(struct iovec){text, strlen(text)}, 1);
     (void)n;
 }

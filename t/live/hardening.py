@@ -68,10 +68,11 @@ def pie_relro_now_nx():
 
 @case
 def canary_and_fortify():
-    names = imported(KEEPD)
-    assert "__stack_chk_fail" in names
-    checked = {name for name in names if name.endswith("_chk")}
-    assert len(checked) >= 5, checked
+    for program in (KEEPD, KEEPCTL):
+        names = imported(program)
+        assert "__stack_chk_fail" in names, program
+        checked = {name for name in names if name.endswith("_chk")}
+        assert len(checked) >= 5, (program, checked)
 
 
 @case

@@ -151,7 +151,7 @@ START_TEST(the_number_of_keys_is_bounded)
         before = ghost_list_limit(list);
     }
     ck_assert(ghost_list_rate(list) * 5000000 <= GHOST_KEYS);
-    ck_assert(ghost_list_rate(list) * 5000000 >= GHOST_KEYS / 2);
+    ck_assert(ghost_list_rate(list) * 5000000 >= GHOST_KEYS / 2.0);
     ghost_list_destroy(&list);
 }
 END_TEST

@@ -17,7 +17,7 @@ static void run_open(struct run *run, const char *line, bool is_root)
     char program[] = "keepd", *argv[N_WORDS + 1] = {program};
     int argc = 1;
     ck_assert_uint_lt(strlen(line), sizeof run->line);
-    strcpy(run->line, line);
+    memcpy(run->line, line, strlen(line) + 1);
     for (char *word = strtok(run->line, " "); word && argc < N_WORDS; word = strtok(NULL, " "))
         argv[argc++] = word;
     size_t n_out, n_err;
@@ -331,8 +331,8 @@ static const char *const accepted_rows[] = {
     "-d -m 1024 -l 127.0.0.1 -p 11211 -u nobody",
     "-m 64 -p 11211 -u memcache -l 127.0.0.1 -P /var/run/memcached/memcached.pid",
     "-u root -vv -t 2 -c 100 -k -r -L -b 10 -o modern,drop_privileges",
-    "-o "
-    "slab_reassign,slab_automove,lru_crawler,lru_maintainer,maxconns_fast,hash_algorithm=murmur3",
+    "-o slab_reassign,slab_automove,lru_crawler,lru_maintainer,maxconns_fast",
+    "-o hash_algorithm=murmur3",
     "-o no_modern,no_lru_crawler,no_hashexpand,no_chunked_items,no_inline_ascii_resp",
     "-o ext_path=/d/file:5G,ext_wbuf_size=2,ext_threads=2,ext_item_age=5,ext_drop_unread",
     "-o slab_sizes=100-200-300,track_sizes,resp_obj_mem_limit=1,read_buf_mem_limit=8",
