@@ -615,6 +615,7 @@ int main(int argc, char **argv)
     process_close_inherited(m->server.handed.n);
     m->parent_fd = -1;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file over its limit is an error like a full disk */
     mask_signals(SIG_BLOCK);
     settings_init(&m->settings);
     code = options_parse(argc, argv, geteuid() == 0, &m->settings, stdout, stderr);

@@ -199,6 +199,13 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
     return real(fds, n, timeout);
 }
 
+int fsync(int fd)
+{
+    REAL(fsync);
+    FAIL("fsync");
+    return real(fd);
+}
+
 int accept4(int fd, struct sockaddr *address, socklen_t *n, int flags)
 {
     REAL(accept4);

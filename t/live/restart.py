@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 """A warm restart (-e FILE): what comes back, what does not, and what is refused."""
 
+import errno
 import os
+import resource
 import signal
+import subprocess
 import time
 
-from harness import Server, case, folder, run, run_program, user_args, wait_for
+from faults_frame import faulty
+from harness import TIMEOUT_S, Server, Skip, case, folder, run, run_program, user_args, wait_for
 
 MEMORY = ("-m", 64)
 
@@ -215,6 +219,114 @@ def a_save_that_fails_is_told():
     os.rmdir(path + ".meta")
     with Server(*MEMORY, "-e", path) as server:
         assert server.stats()["curr_items"] == "0"
+
+
+# ---------------------------------------------------------------- disks that are full or broken
+
+class SmallDisk:
+    """A tmpfs of its own, of so many MiB."""
+
+    def __init__(self, mib):
+        self.path = folder()
+        # Others' users must be able to enter; a machine without the right to mount skips.
+        options = "size=%dm,mode=1777" % mib
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.path],
+                              capture_output=True, timeout=TIMEOUT_S)
+        if done.returncode != 0:
+            raise Skip("no right to mount")
+        self.memory = os.path.join(self.path, "memory")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        subprocess.run(["umount", "-l", self.path], check=True, timeout=TIMEOUT_S)
+
+    def fill(self):
+        """Takes the last byte; the file that did it."""
+        name = os.path.join(self.path, "ballast")
+        with open(name, "wb", buffering=0) as f:
+            try:
+                while f.write(b"x" * 4096):
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC, error
+        return name
+
+
+def refused(path, message, *args, **options):
+    status, _, text = run_program(*user_args(), "-p", -1, "-l", "127.0.0.1", *MEMORY, *args, "-e", path,
+                                  **options)
+    assert status == 1 and "failed to open file for mmap: " in text and message in text, (status, text)
+
+
+@case(keepd_only="dies of SIGBUS later")
+def no_room_at_the_start():
+    with SmallDisk(40) as disk:
+        for _ in range(2):
+            refused(disk.memory, "No space left on device")
+        # What the attempts left is no obstacle.
+        with Server("-m", 16, "-e", disk.memory) as server:
+            fill(server)
+            stop(server)
+        with Server("-m", 16, "-e", disk.memory) as server:
+            check_filled(server)
+            stop(server)
+        # Nor does one with more memory than there is room for spoil what is there.
+        refused(disk.memory, "No space left on device")
+        assert os.listdir(disk.path).count("memory") == 1
+
+
+@case(keepd_only="saves half of it")
+def no_room_for_the_state():
+    with SmallDisk(80) as disk:
+        with Server(*MEMORY, "-e", disk.memory, expect_exit=1) as server:
+            fill(server)
+            ballast = disk.fill()
+            server.signal(signal.SIGTERM)
+            assert server.wait_end() == 1
+            assert "memory_file_not_saved" in server.log(), server.log()
+            assert "No space left on device" in server.log(), server.log()
+        assert sorted(os.listdir(disk.path)) == ["ballast", "memory"]
+        os.unlink(ballast)
+        with Server(*MEMORY, "-e", disk.memory) as server:
+            assert server.stats()["curr_items"] == "0"
+            fill(server)
+            stop(server)
+        with Server(*MEMORY, "-e", disk.memory) as server:
+            check_filled(server)
+
+
+@case(keepd_only="is killed by SIGXFSZ")
+def files_that_may_not_grow():
+    path = memory_file()
+    limit = 8 << 20
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with Server(*MEMORY, "-e", path, limits=limited, wait=False, expect_exit=1) as server:
+        assert server.wait_end() == 1
+        assert "failed to open file for mmap: " in server.log(), server.log()
+        assert "File too large" in server.log(), server.log()
+    with Server(*MEMORY, "-e", path) as server:
+        fill(server)
+        stop(server)
+    with Server(*MEMORY, "-e", path) as server:
+        check_filled(server)
+
+
+@case(keepd_only="has no such faults to find")
+def a_disk_that_fails_at_the_save():
+    for rule in ("fsync:1:EIO", "filewrite:=1:EIO", "filewrite:=1:ENOSPC"):
+        path = memory_file()
+        with Server(*MEMORY, "-e", path, env=faulty(rule), expect_exit=1) as server:
+            fill(server)
+            server.signal(signal.SIGTERM)
+            assert server.wait_end() == 1, (rule, server.log())
+            assert "memory_file_not_saved" in server.log(), server.log()
+        assert os.listdir(os.path.dirname(path)) == ["memory"], os.listdir(os.path.dirname(path))
+        with Server(*MEMORY, "-e", path) as server:
+            assert server.stats()["curr_items"] == "0"
 
 
 @case(keepd_only="evicts in another order")
