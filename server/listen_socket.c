@@ -1,5 +1,7 @@
 #include "server/listen_socket.h"
 
+#include "server/address.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <netdb.h>
@@ -119,13 +121,9 @@ static int open_address(const struct addrinfo *address, int backlog, bool is_sha
 /* Every address after the first takes the port that the first one was given. */
 static int port_of(int fd)
 {
-    struct sockaddr_storage bound = {0};
+    union address bound = {0};
     socklen_t n = sizeof bound;
-    if (getsockname(fd, (struct sockaddr *)&bound, &n) != 0)
-        return 0;
-    if (bound.ss_family == AF_INET)
-        return ntohs(((struct sockaddr_in *)&bound)->sin_port);
-    return ntohs(((struct sockaddr_in6 *)&bound)->sin6_port);
+    return getsockname(fd, &bound.any, &n) == 0 ? address_port(&bound) : 0;
 }
 
 static void set_port(struct addrinfo *address, int port)
