@@ -47,8 +47,7 @@ enum {
     OPT_TLS = 1 << 27,
     OPT_CA = 1 << 28,
     OPT_ONCE = 1 << 29,
-    OPTS_REMOTE =
-        OPT_SOCKET | OPT_ADDRESS | OPT_TLS | OPT_CA | OPT_USER | OPT_PASSWORD_STDIN,
+    OPTS_REMOTE = OPT_SOCKET | OPT_ADDRESS | OPT_TLS | OPT_CA | OPT_USER | OPT_PASSWORD_STDIN,
 };
 
 static const struct option long_options[] = {
@@ -439,6 +438,17 @@ static int remove_secret(struct call *call, struct user *user)
     return save(call, "user", call->name, edit_render_user(call->edit.users, user));
 }
 
+/* Who rotates a password shall not find out by the clients that are locked out. */
+static void tell_scram(const struct user *user)
+{
+    if (user->n_secrets < 2)
+        return;
+    printf(
+        "Logins by SCRAM take the secret \"%s\" of %s while it is valid, as the last in the file; "
+        "PLAIN and text logins take each.\n",
+        user->secrets[user->n_secrets - 1].label, user->name);
+}
+
 static int passwd(struct call *call)
 {
     struct user *user = named_user(call);
@@ -448,6 +458,7 @@ static int passwd(struct call *call)
         return remove_secret(call, user);
     if (!set_password(call, user))
         return EXIT_FAILURE;
+    tell_scram(user);
     return save(call, "user", call->name, edit_render_user(call->edit.users, user));
 }
 

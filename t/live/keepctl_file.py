@@ -77,8 +77,9 @@ def users_change():
     assert "disabled" in good(path, "user", "list")
     good(path, "user", "enable", "alice")
     assert open(path).read() == old
-    good(path, "passwd", "alice", "--label", "next", "--not-before", "2027-01-01",
+    told = good(path, "passwd", "alice", "--label", "next", "--not-before", "2027-01-01",
          "--not-after", "2027-06-01T00:00:00Z", "--password-stdin", password=b"second\n")
+    assert 'SCRAM take the secret "next" of alice' in told, told
     listed = good(path, "user", "list")
     assert "main, next from 2027-01-01T00:00:00Z until 2027-06-01T00:00:00Z" in listed
     text = open(path).read()
