@@ -55,16 +55,38 @@ static bool tenant_id(struct auth *auth, const char *name, uint32_t *id_out)
     return true;
 }
 
-/* Makes a loaded set the current one; takes over the reference. False: memory; the old one stays.
- */
-static bool publish(struct auth *auth, struct users *users, int64_t wall_s, size_t *n_revoked_out)
+/* An id is never given to another name, so that a tenant that left keeps its own. With the lock. */
+static bool has_ids(const struct auth *auth, const struct users *users)
 {
-    bool is_good = true;
-    struct users *old = NULL;
+    size_t n = auth->n_tenant_names;
+    uint32_t id;
+    for (size_t i = 0; i < users->n_tenants; i++)
+        n += !name_table_find(&auth->tenant_ids, slice_str(users->tenants[i].name), tenant_name_of,
+                              auth, &id);
+    return n <= AUTH_TENANTS_MAX;
+}
+
+/* NULL: every tenant of the set has its id. With the lock. */
+static const char *give_ids(struct auth *auth, struct users *users)
+{
+    if (!has_ids(auth, users))
+        return "too many different tenants since the start: restart keepd";
+    for (size_t i = 0; i < users->n_tenants; i++) {
+        if (!tenant_id(auth, users->tenants[i].name, &users->tenants[i].id))
+            return "out of memory";
+    }
+    return NULL;
+}
+
+/* Makes a loaded set the current one. False: error_out tells why, the old one stays and the
+ * loaded one is dropped. */
+static bool publish(struct auth *auth, struct users *users, int64_t wall_s, size_t *n_revoked_out,
+                    struct auth_error *error_out)
+{
+    struct users *old = users;
     pthread_mutex_lock(&auth->lock);
-    for (size_t i = 0; is_good && i < users->n_tenants; i++)
-        is_good = tenant_id(auth, users->tenants[i].name, &users->tenants[i].id);
-    if (is_good) {
+    const char *fault = give_ids(auth, users);
+    if (fault == NULL) {
         old = auth->users;
         users->generation = atomic_load(&auth->generation) + 1;
         auth->users = users;
@@ -74,7 +96,9 @@ static bool publish(struct auth *auth, struct users *users, int64_t wall_s, size
     pthread_mutex_unlock(&auth->lock);
     if (old != NULL)
         users_drop(&old);
-    return is_good;
+    if (fault != NULL)
+        users_error(error_out, "tenants", 0, "%s", fault);
+    return fault == NULL;
 }
 
 struct slice auth_plain_name(const struct auth *auth, const struct users *users, struct slice name)
@@ -263,13 +287,7 @@ static bool load_first(struct auth *auth, struct auth_now now, struct auth_error
     size_t n_revoked;
     struct users *users = users_load(auth->config.tenants_path, auth->config.text_path,
                                      auth->config.memory_total, &auth->keys, error_out);
-    if (users == NULL)
-        return false;
-    if (publish(auth, users, now.wall_s, &n_revoked))
-        return true;
-    users_drop(&users);
-    users_error(error_out, "users", 0, "out of memory");
-    return false;
+    return users != NULL && publish(auth, users, now.wall_s, &n_revoked, error_out);
 }
 
 struct auth *auth_create(const struct auth_config *config, struct auth_now now,
@@ -344,11 +362,7 @@ enum auth_result auth_reload(struct auth *auth, struct auth_now now, struct auth
     size_t n_revoked = 0;
     struct users *users = users_load(auth->config.tenants_path, auth->config.text_path,
                                      auth->config.memory_total, &auth->keys, error_out);
-    if (users != NULL && !publish(auth, users, now.wall_s, &n_revoked)) {
-        users_drop(&users);
-        users_error(error_out, "users", 0, "out of memory");
-    }
-    if (users == NULL) {
+    if (users == NULL || !publish(auth, users, now.wall_s, &n_revoked, error_out)) {
         auth_tell(auth, AUTH_EVENT_RELOAD_FAILED, AUTH_TENANT_DEFAULT, nobody, "", NULL,
                   error_out->text, now.wall_s);
         return AUTH_BAD_CONFIG;

@@ -16,6 +16,7 @@
 #define AUTH_DATA_MAX      16384 /* bytes of one client message; more is a failed exchange */
 #define AUTH_LIST_MAX      256   /* a list of mechanisms with its NUL */
 #define AUTH_TEXT_MAX      512
+#define AUTH_TENANTS_MAX   4096 /* names since the start, "default" and those that left included */
 
 struct auth;
 struct auth_session;

@@ -213,6 +213,10 @@ static int read_tenant_section(cfg_t *cfg, cfg_t *section)
     bool is_double;
     if (!title_is_good(cfg, section, "tenant"))
         return -1;
+    if (reading->users->n_tenants == AUTH_TENANTS_MAX) {
+        fault(cfg, "more than %d tenants", AUTH_TENANTS_MAX - 1);
+        return -1;
+    }
     struct auth_tenant *tenant = tenant_slot(reading->users, cfg_title(section), &is_double);
     if (tenant == NULL)
         return double_or_memory(cfg, section, is_double);

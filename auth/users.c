@@ -216,12 +216,12 @@ static char *slurp(int fd, size_t n_max, size_t *n_out)
             return text;
         }
         n += (size_t)got;
-        if (n < capacity)
-            continue;
-        if (capacity > n_max) {
+        if (n > n_max) {
             errno = EFBIG;
             break;
         }
+        if (n < capacity)
+            continue;
         /* Not realloc: it would leave a copy of passwords behind. */
         char *larger = malloc(capacity * 2 + 1);
         if (larger != NULL)

@@ -14,6 +14,7 @@ struct cache_tenant;
 struct cache_thread;
 struct cache_upload;
 
+#define CACHE_TENANTS_MAX 4096u
 #define CACHE_KEY_MAX 250
 #define CACHE_NEVER   0u /* exptime: never expires */
 #define CACHE_PAST    1u /* exptime: over already */

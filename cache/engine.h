@@ -18,7 +18,7 @@
 
 #define SEGMENT_NONE  UINT32_MAX
 #define N_THREADS_MAX 512u
-#define N_TENANTS_MAX 4096u
+#define N_TENANTS_MAX CACHE_TENANTS_MAX
 #define N_GROUPS      CACHE_N_CLASSES
 #define N_HORIZONS    32u /* classes of remaining life: two per power of two seconds */
 

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+_Static_assert(AUTH_TENANTS_MAX <= CACHE_TENANTS_MAX, "each tenant of the file has a place");
+
 struct tenants {
     struct cache *cache;
     unsigned n_workers;

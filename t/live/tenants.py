@@ -11,7 +11,8 @@ import time
 from accounts import (ADD, DELETE, FLUSH, GET, INCR, MISS, NOOP, NOT_STORED, OK, REFUSED,
                       SET, STAT, VERSION, Accounts, ask, logged_in, logged_in_text, login, plain,
                       two_tenants)
-from harness import MIB, SLACK, Server, case, packet, run, show, wait_for
+from harness import (MIB, SLACK, Server, case, packet, run, run_program, show, user_args,
+                     wait_for)
 
 OTHERS = b"of-the-other"
 
@@ -629,6 +630,70 @@ def broken_files_keep_the_old_set():
         os.unlink(accounts.path)
         server.signal(signal.SIGHUP)
         logged_in(server, "bob", "bpw").close()
+
+
+@case
+def odd_files_keep_the_old_set():
+    """A directory, a FIFO, a file that is not to be read, too large, with a NUL: each is told, in a
+    server's answer too, and changes nothing. Other line ends, and 5 MB, are read."""
+    accounts = two_tenants()
+    with open(accounts.path, "rb") as f:
+        good = f.read()
+
+    def fifo(path):
+        os.mkfifo(path)
+
+    def unreadable(path):
+        with open(path, "wb") as f:
+            f.write(good)
+        os.chmod(path, 0)
+
+    def hole(path):
+        with open(path, "wb") as f:
+            f.truncate(100 * MIB)
+
+    def nul(path):
+        with open(path, "wb") as f:
+            f.write(good + b"\0")
+    odd = (("regular", os.mkdir, os.rmdir), ("regular", fifo, os.unlink), ("File too large", hole, os.unlink),
+           ("NUL", nul, os.unlink), ("Permission denied", unreadable, os.unlink),
+           ("No such file", lambda path: None, lambda path: None))
+    with Server(accounts.option) as server:
+        root, red = logged_in_text(server, "root", "rpw"), logged_in(server, "alice", "apw")
+        for reason, make, remove in odd:
+            os.unlink(accounts.path)
+            make(accounts.path)
+            answer = root.ask(b"reload")
+            assert reason.encode() in answer, (reason, answer)
+            if reason != "Permission denied":  # root may read it
+                status, _, err = run_program(accounts.option, "--check-config", *user_args())
+                assert status != 0 and reason in err, (status, err)
+            remove(accounts.path)
+            with open(accounts.path, "wb") as f:
+                f.write(good)
+            assert ask(red, NOOP).status == OK
+            logged_in(server, "bob", "bpw").close()
+        many = b"".join(b"user u%d { tenant = red\n}\n# %s\n" % (i, b"x" * 500) for i in range(11000))
+        assert len(many) > 5 * MIB, len(many)
+        for text in (good.replace(b"\n", b"\r\n"), good.rstrip(), good + many, good):
+            with open(accounts.path, "wb") as f:
+                f.write(text)
+            answer = root.ask(b"reload")
+            assert answer == b"OK", (text[:40], len(text), answer)
+            assert ask(red, NOOP).status == OK
+            logged_in(server, "alice", "apw").close()
+        # A tenant that left keeps its place: at most 4096 different ones until a restart.
+        for first, is_taken in ((0, True), (1000, True), (2000, True), (3000, True), (4000, False)):
+            with open(accounts.path, "wb") as f:
+                f.write(good + b"".join(b"tenant t%d {\n}\n" % i for i in range(first, first + 1000)))
+            answer = root.ask(b"reload")
+            assert (answer == b"OK") == is_taken and (is_taken or b"too many" in answer), answer
+            logged_in(server, "bob", "bpw").close()
+        open(accounts.path, "wb").close()  # nobody is left
+        root.send(b"reload\r\n")
+        assert red.wait_closed()[6:8] == b"\0\x20"
+        with server.connect(source="127.3.3.9") as conn:
+            assert login(conn, "alice", "apw") == REFUSED
 
 
 def repeated(log, event):

@@ -185,7 +185,7 @@ END_TEST
 
 START_TEST(a_file_of_five_megabytes_is_read)
 {
-    enum { N = 30000 };
+    enum { N = 30000, N_TENANTS = AUTH_TENANTS_MAX - 1 };
     struct auth_error error;
     char *text = malloc((size_t)N * 256);
     const char *verifier = verifier_text(VERIFIER_SHA_256, "pw");
@@ -193,19 +193,20 @@ START_TEST(a_file_of_five_megabytes_is_read)
     ck_assert_ptr_nonnull(text);
     for (int i = 0; i < N; i++)
         n += (size_t)sprintf(text + n,
-                             "tenant t%d {}\nuser u%d { tenant = t%d\n"
+                             "%s t%d {}\nuser u%d { tenant = t%d\n"
                              " secret s { verifiers = {'%s'} } }\n",
-                             i, i, i, verifier);
+                             i < N_TENANTS ? "tenant" : "#", i, i, i % N_TENANTS, verifier);
     ck_assert_uint_gt(n, 5u << 20);
     struct users *users = load(text, 0, &error);
     ck_assert_msg(users != NULL, "%s", error.text);
-    ck_assert_uint_eq(users->n_tenants, N + 1);
+    ck_assert_uint_eq(users->n_tenants, AUTH_TENANTS_MAX);
     ck_assert_ptr_nonnull(users_find(users, SLICE("u29999")));
     users_drop(&users);
     /* A complaint at its end is found too. */
-    sprintf(text + n, "tenant t0 {}\n");
+    sprintf(text + n, "tenant more {}\n");
     ck_assert_ptr_null(load(text, 0, &error));
     ck_assert_uint_eq(error.line, N * 3 + 1);
+    ck_assert_ptr_nonnull(strstr(error.text, "more than 4095 tenants"));
     free(text);
 }
 END_TEST
@@ -214,7 +215,7 @@ START_TEST(a_file_beyond_the_bound_is_refused)
 {
     struct auth_error error;
     const char *path = file_temporary("");
-    ck_assert_int_eq(truncate(path, (off_t)200 << 20), 0); /* a hole: no disk is used */
+    ck_assert_int_eq(truncate(path, ((off_t)64 << 20) + 1), 0); /* a hole: no disk is used */
     ck_assert_ptr_null(users_load(path, NULL, 0, &keys, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "File too large"));
     unlink(path);
