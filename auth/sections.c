@@ -45,27 +45,41 @@ static const char *skip_word(const char *at)
     return at;
 }
 
+/* Behind a comment, a word (which may hold //), a quoted text, or one byte of anything else. */
+static const char *skip_token(const char *at)
+{
+    const char *next = skip_comment(at);
+    if (next == at)
+        next = skip_word(at);
+    return next != at ? next : at + 1;
+}
+
 /* Behind the brace that closes the one at. */
 static const char *skip_braces(const char *at, bool *is_closed_out)
 {
     int depth = 0;
     *is_closed_out = false;
     while (*at != '\0') {
-        const char *next = skip_comment(at);
-        if (next != at) {
-            at = next;
-        } else if (*at == '"' || *at == '\'') {
-            at = skip_quoted(at);
-        } else {
-            depth += (*at == '{') - (*at == '}');
-            at++;
-            if (depth == 0) {
-                *is_closed_out = true;
-                break;
-            }
+        depth += (*at == '{') - (*at == '}');
+        at = skip_token(at);
+        if (depth == 0) {
+            *is_closed_out = true;
+            break;
         }
     }
     return at;
+}
+
+void sections_blank_comments(char *text)
+{
+    for (char *at = text; *at != '\0';) {
+        char *next = at + (skip_token(at) - at);
+        bool is_comment = skip_comment(at) != at;
+        for (; at < next; at++) {
+            if (is_comment && *at != '\n')
+                *at = ' ';
+        }
+    }
 }
 
 static bool word_is(const char *at, const char *end, const char *text)
@@ -105,13 +119,7 @@ bool section_is_closed(const char *text, unsigned *line_out)
     const char *counted = text;
     for (const char *at = text, *next; *at != '\0'; at = next) {
         bool is_closed = true;
-        next = skip_comment(at);
-        if (next != at)
-            continue;
-        if (*at == '"' || *at == '\'')
-            next = skip_quoted(at);
-        else
-            next = *at == '{' ? skip_braces(at, &is_closed) : at + 1;
+        next = *at == '{' ? skip_braces(at, &is_closed) : skip_token(at);
         if (is_closed)
             continue;
         for (; counted < at; counted++)

@@ -15,4 +15,8 @@ MUST_USE bool section_find(const char *text, const char *kind, const char *title
  * file that was cut off would pass. False: *line_out is where the open section begins. */
 MUST_USE bool section_is_closed(const char *text, unsigned *line_out);
 
+/* Turns comments into spaces, and keeps the lines: libconfuse counts the end of a comment's line
+ * more than once. */
+void sections_blank_comments(char *text);
+
 #endif

@@ -466,7 +466,7 @@ static void set_checks(cfg_t *cfg)
     cfg_set_validate_func(cfg, "identity", read_identity);
 }
 
-static bool parse_text(const char *text)
+static bool parse_text(char *text)
 {
     unsigned line;
     cfg_opt_t tenant[] = {CFG_STR("memory-min", NULL, CFGF_NODEFAULT),
@@ -501,6 +501,7 @@ static bool parse_text(const char *text)
         line_fault(0, "out of memory");
         return false;
     }
+    sections_blank_comments(text);
     cfg_set_error_function(cfg, library_fault);
     set_checks(cfg);
     int result = cfg_parse_buf(cfg, text);

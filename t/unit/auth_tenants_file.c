@@ -108,6 +108,12 @@ static const struct {
     {T "user \"a\" { tenant = t # }", 2, "not closed"},
     {"tenant \"t\n", 1, ""},
     {"}\n", 1, ""},
+    {"# one\n# two\n// three\n/* four\nfive */ colour = red\n", 5, "colour"},
+    {"tenant \"t\" {\n    ops = 1 # many\n    bytes = x # more\n}\n", 3, "size"},
+    {T "# {\n// \"\nuser \"a\" {\n# the rest\n tenant = u }\n", 6, "no tenant"},
+    {"tenant \"# not one\" {\n colour = '// nor this'\n}\n", 2, "colour"},
+    {"tenant t//u {\n}\nuser a { tenant = t//v }\n", 3, "no tenant"},
+    {"tenant t {}\r\n# c\r\ncolour = red\r\n", 3, "colour"},
     {"tenant \"a\" { memory-min = 600m }\ntenant \"b\" { memory-min = 600m }\n", 0, "add up"},
 };
 
