@@ -1,6 +1,7 @@
 #include "auth/cyrus.h"
 
 #include "auth/cyrus_memory.h"
+#include "auth/users.h"
 
 #include <malloc.h>
 #include <pthread.h>
@@ -136,6 +137,9 @@ static int on_canon_user(sasl_conn_t *conn, void *context, const char *in, unsig
     size_t n = inlen != 0 ? inlen : strlen(in);
     if (n >= out_max)
         return SASL_BUFOVER;
+    /* White space at its ends would be stripped before on_authorize compares. */
+    if ((flags & SASL_CU_AUTHZID) != 0 && n > 0 && users_name_fault(slice_of(in, n)) != NULL)
+        return SASL_BADAUTH;
     if ((flags & SASL_CU_AUTHID) != 0) {
         bool is_good = false;
         exchange->may_ask_outside =

@@ -87,7 +87,7 @@ def derived(digest, password, salt, iterations):
 class Scram:
     """The client's side of SCRAM (RFC 5802), without channel binding."""
 
-    def __init__(self, name, user, password):
+    def __init__(self, name, user, password, header="n,,"):
         spelling = name.replace("SHA1", "SHA-1").replace("SHA256", "SHA-256") \
             .replace("SHA512", "SHA-512")
         self.digest = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256",
@@ -96,7 +96,8 @@ class Scram:
         self.nonce = base64.b64encode(os.urandom(18)).decode()
         quoted = user.replace("=", "=3D").replace(",", "=2C")
         self.bare = "n=%s,r=%s" % (quoted, self.nonce)
-        self.first = ("n,," + self.bare).encode()
+        self.first = (header + self.bare).encode()
+        self.header = base64.b64encode(header.encode()).decode()
         self.server_final = None
         self.salt = None
 
@@ -110,7 +111,7 @@ class Scram:
         self.salt = fields["s"]
         salted = derived(self.digest, self.password, fields["s"], int(fields["i"]))
         client_key = self._hmac(salted, b"Client Key")
-        without_proof = "c=biws,r=" + fields["r"]
+        without_proof = "c=" + self.header + ",r=" + fields["r"]
         message = ",".join((self.bare, text, without_proof)).encode()
         signature = self._hmac(hashlib.new(self.digest, client_key).digest(), message)
         proof = bytes(a ^ b for a, b in zip(client_key, signature))

@@ -152,6 +152,45 @@ def same_error_for_unknown_user_and_wrong_password():
             assert len(answers) == 1, (mechanism, answers)
 
 
+@case
+def authzid_games():
+    """Nobody acts for another: an authorization name is empty or the user's own."""
+    with Server(two_tenants().option) as server:
+        for authzid, is_right in (("", True), ("alice", True), ("bob", False), ("root", False),
+                                  ("alice ", False), ("ALICE", False), ("nobody", False)):
+            wanted = OK if is_right else REFUSED
+            with server.connect(source=new_source()) as conn:
+                assert start(conn, "PLAIN", plain("alice", "apw", authzid)).status == wanted, authzid
+                assert ask(conn, GET, b"k").status == (MISS if is_right else REFUSED)
+            with server.connect(source=new_source()) as conn:
+                scram = Scram("SCRAM-SHA-256", "alice", "apw",
+                              "n,%s," % ("a=" + authzid if authzid else ""))
+                reply = start(conn, "SCRAM-SHA-256", scram.first)
+                if reply.status == GO_ON:
+                    reply = step(conn, "SCRAM-SHA-256", scram.proof(reply.value))
+                if reply.status == GO_ON:
+                    reply = step(conn, "SCRAM-SHA-256", b"")
+                assert reply.status == wanted, (authzid, reply)
+                assert ask(conn, GET, b"k").status == (MISS if is_right else REFUSED)
+
+
+@case
+def names_with_nul():
+    """Cyrus reads C strings: what stands before a NUL is not let in for the whole."""
+    with Server(two_tenants().option) as server:
+        for user in ("alice\0", "alice\0x", "\0alice", "ali\0ce", "bob\0alice"):
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+                for password in ("apw", "bpw"):
+                    with server.connect(source=new_source()) as conn:
+                        assert login(conn, user, password, mechanism) == REFUSED, user
+                        assert ask(conn, GET, b"k").status == REFUSED
+            for password in ("apw", "bpw", "\0apw", "apw\0"):
+                with server.connect(source=new_source()) as conn:
+                    assert start(conn, "PLAIN", plain(user, password)).status == REFUSED, user
+                with server.connect(source=new_source()) as conn:
+                    assert text_login(conn, user, password).startswith(b"CLIENT_ERROR "), user
+
+
 # ---------------------------------------------------------------- forms and bounds
 
 @case
