@@ -4,9 +4,12 @@
 #include "server/conn.h"
 #include "server/listener.h"
 #include "server/tenants.h"
+#include "server/udp.h"
 #include "server/worker.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 
 void sight_worker_totals(struct server *server, struct worker_totals *out)
 {
@@ -42,6 +45,13 @@ static void tell(int fd, const char *what, const char *value, sight_visit *visit
     visit(arg, name, value);
 }
 
+static void tell_idle(int fd, uint32_t idle_s, sight_visit *visit, void *arg)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", idle_s);
+    tell(fd, "secs_since_last_cmd", text, visit, arg);
+}
+
 static void tell_conn(const struct conn *conn, uint32_t now, sight_visit *visit, void *arg)
 {
     char text[ADDRESS_TEXT_MAX];
@@ -51,19 +61,45 @@ static void tell_conn(const struct conn *conn, uint32_t now, sight_visit *visit,
     tell(conn->fd, "addr", text, visit, arg);
     tell(conn->fd, "listen_addr", listener_name(conn->listener), visit, arg);
     tell(conn->fd, "state", conn_state_name(state_now(conn)), visit, arg);
-    snprintf(text, sizeof text, "%u", now > active ? now - active : 0);
-    tell(conn->fd, "secs_since_last_cmd", text, visit, arg);
+    tell_idle(conn->fd, now > active ? now - active : 0, visit, arg);
+}
+
+/* A datagram socket serves one request after the other, without connections: it is listed alone. */
+static void tell_udp(int fd, uint32_t idle_s, sight_visit *visit, void *arg)
+{
+    union address address = {.family = AF_UNSPEC};
+    socklen_t n = sizeof address;
+    char text[ADDRESS_TEXT_MAX] = "udp";
+    if (getsockname(fd, &address.any, &n) == 0 && address.family != AF_UNSPEC) {
+        address_render(&address, text, sizeof text);
+        memcpy(text, "udp", 3); /* in the place of tcp */
+    }
+    tell(fd, "UDP", "UDP", visit, arg);
+    tell(fd, "addr", text, visit, arg);
+    tell(fd, "state", "conn_read", visit, arg);
+    tell_idle(fd, idle_s, visit, arg);
+}
+
+static void tell_sockets(struct server *server, uint32_t now, sight_visit *visit, void *arg)
+{
+    const struct listener *listener;
+    int fd;
+    for (size_t i = 0; (listener = listener_at(server->listeners, i)) != NULL; i++) {
+        tell(listener_fd(listener), "addr", listener_name(listener), visit, arg);
+        tell(listener_fd(listener), "state", "conn_listening", visit, arg);
+        tell_idle(listener_fd(listener), now - server->started, visit, arg);
+    }
+    for (size_t i = 0; (fd = udp_set_fd(server->udp, i)) >= 0; i++) {
+        uint32_t active = udp_set_last_active(server->udp, i);
+        tell_udp(fd, now > active ? now - active : 0, visit, arg);
+    }
 }
 
 void sight_conns(struct server *server, const struct tenant *tenant, uint32_t now,
                  sight_visit *visit, void *arg)
 {
-    const struct listener *listener;
-    for (size_t i = 0; tenant == NULL && (listener = listener_at(server->listeners, i)) != NULL;
-         i++) {
-        tell(listener_fd(listener), "addr", listener_name(listener), visit, arg);
-        tell(listener_fd(listener), "state", "conn_listening", visit, arg);
-    }
+    if (tenant == NULL)
+        tell_sockets(server, now, visit, arg);
     for (unsigned i = 0; i < server->n_workers; i++) {
         struct worker *worker = server->workers[i];
         pthread_mutex_lock(&worker->conns_lock);

@@ -236,6 +236,7 @@ static void serve_datagram(struct udp_socket *socket, uint8_t *p, size_t n)
     struct worker *worker = conn->worker;
     uint64_t limit = worker->server->settings->udp_reply_limit;
     counter_add(&conn->session.counters->bytes_read, n);
+    atomic_store_explicit(&conn->last_active, worker->now, memory_order_relaxed);
     if (!udp_frame_parse(p, n, &socket->frame))
         return;
     socket->room = limit == 0 ? SIZE_MAX : n * (size_t)limit;
@@ -356,6 +357,12 @@ int udp_set_fd(const struct udp_set *set, size_t index)
     return set != NULL && index < set->n ? set->sockets[index].conn.fd : -1;
 }
 
+uint32_t udp_set_last_active(const struct udp_set *set, size_t index)
+{
+    return atomic_load_explicit(&((struct udp_set *)set)->sockets[index].conn.last_active,
+                                memory_order_relaxed);
+}
+
 void udp_set_destroy(struct udp_set **set)
 {
     struct udp_set *s = *set;
@@ -381,6 +388,7 @@ static bool start_socket(struct udp_socket *socket, struct worker *worker)
     conn->transport = &transport_udp;
     conn->transport_state = socket;
     conn->opened = server_now(worker->server);
+    atomic_store_explicit(&conn->last_active, conn->opened, memory_order_relaxed);
     conn->state = CONN_HEAD;
     if (!login_begin(conn))
         return false;

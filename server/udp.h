@@ -27,5 +27,7 @@ void udp_set_write_ports(const struct udp_set *set, FILE *file);
 
 /* Each socket in turn, -1 beyond the last. Accepts NULL. */
 int udp_set_fd(const struct udp_set *set, size_t index);
+/* Unix second of its last datagram; of its start when there was none. */
+uint32_t udp_set_last_active(const struct udp_set *set, size_t index);
 
 #endif

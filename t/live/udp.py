@@ -353,4 +353,17 @@ def odd_datagrams_change_nothing():
         server.check_alive()
 
 
+@case
+def stats_conns_lists_the_sockets():
+    with Server("-U", -1, listen="127.0.0.1") as server, Client(server) as c:
+        assert c.ask(b"version\r\n").startswith(b"VERSION")
+        conns = server.stats(b"conns")
+        fds = [name.split(":")[0] for name in conns if name.endswith(":UDP")]
+        assert len(fds) == 1 and conns[fds[0] + ":UDP"] == "UDP", conns
+        port = c.socket.getpeername()[1]
+        assert conns[fds[0] + ":addr"] == "udp:127.0.0.1:%d" % port, conns
+        assert conns[fds[0] + ":state"] == "conn_read", conns
+        assert int(conns[fds[0] + ":secs_since_last_cmd"]) <= 60, conns
+
+
 run()
