@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #define SEGMENTS_MIN 16u /* fewer cannot hold the open segments of one tenant */
+#define HUGE_PAGE    ((uintptr_t)2 << 20)
 
 static bool reserve(struct cache *cache, size_t n)
 {
@@ -138,6 +139,19 @@ static void trim(struct cache *cache)
         push_free(cache, pop_free(cache));
 }
 
+/* Before the first segment of a huge page is touched: when memory allows only a part of that page,
+ * the kernel shall not fill the rest of it. */
+static void keep_end_small(struct cache *cache, uint32_t number)
+{
+    uintptr_t begin = (uintptr_t)segment_bytes(cache, number), arena = (uintptr_t)cache->arena;
+    uintptr_t page = (begin + cache->segment_size - 1) & ~(HUGE_PAGE - 1);
+    uintptr_t allowed = (uintptr_t)atomic_load(&cache->pool.n_target) << cache->segment_shift;
+    uintptr_t end =
+        page + HUGE_PAGE < arena + cache->n_arena ? page + HUGE_PAGE : arena + cache->n_arena;
+    if (cache->has_huge_pages && page >= begin && page + HUGE_PAGE > arena + allowed)
+        (void)madvise((void *)page, end - page, MADV_NOHUGEPAGE);
+}
+
 static uint32_t take_from_kernel(struct cache *cache)
 {
     struct pool *pool = &cache->pool;
@@ -148,6 +162,7 @@ static uint32_t take_from_kernel(struct cache *cache)
     } else {
         MUST(pool->n_fresh < cache->n_segments_max);
         number = pool->n_fresh++;
+        keep_end_small(cache, number);
     }
     atomic_fetch_add(&pool->n_committed, 1);
     return number;

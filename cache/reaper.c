@@ -26,7 +26,7 @@ void reaper_fini(struct cache *cache)
 static void keep_reserve(struct cache_thread *thread)
 {
     struct cache *cache = thread->cache;
-    uint32_t wanted = 2 * cache->n_low;
+    uint32_t wanted = cache->n_low + cache->n_low / 2;
     for (unsigned i = 0; i < STEPS_MAX; i++) {
         pool_reclaim(cache);
         if (pool_n_available(cache) + pool_n_coming(cache) >= wanted + pool_n_excess(cache))
