@@ -12,6 +12,9 @@ _Noreturn void must_fail(const char *file, int line, const char *condition);
 
 #define MUST_USE __attribute__((warn_unused_result))
 
+/* For the few functions of each request that a compiler would rather call. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 

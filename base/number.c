@@ -92,8 +92,33 @@ static size_t count_digits(uint64_t value)
     return guess + (value >= powers[guess] || guess == 0);
 }
 
+/* Below 10,000: lengths and flags are, nearly all. */
+static size_t render_small(uint8_t *out, unsigned value)
+{
+    unsigned high = value / 100;
+    const char *low = digit_pairs + 2 * (value % 100);
+    if (value >= 1000) {
+        memcpy(out, digit_pairs + 2 * high, 2);
+        memcpy(out + 2, low, 2);
+        return 4;
+    }
+    if (value >= 100) {
+        out[0] = (uint8_t)('0' + high);
+        memcpy(out + 1, low, 2);
+        return 3;
+    }
+    if (value >= 10) {
+        memcpy(out, low, 2);
+        return 2;
+    }
+    out[0] = (uint8_t)('0' + value);
+    return 1;
+}
+
 size_t number_render_u64(uint8_t *out, uint64_t value)
 {
+    if (LIKELY(value < 10000))
+        return render_small(out, (unsigned)value);
     size_t n_digits = count_digits(value), at = n_digits;
     while (value >= 100) {
         at -= 2;

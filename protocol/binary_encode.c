@@ -126,6 +126,12 @@ static size_t binary_tail(const struct request *request, const struct reply *rep
     return 0;
 }
 
+static size_t binary_whole(const struct request *request, const struct reply *reply,
+                         struct slice value, uint8_t *out)
+{
+    return put_whole(binary_head, binary_tail, request, reply, value, out);
+}
+
 static size_t binary_stat(const struct request *request, struct slice name, struct slice value,
                           uint8_t *out)
 {
@@ -136,6 +142,7 @@ static size_t binary_stat(const struct request *request, struct slice name, stru
 const struct dialect_encoder binary_encoder = {
     .head = binary_head,
     .tail = binary_tail,
+    .whole = binary_whole,
     .is_hidden = binary_is_hidden,
     .stat = binary_stat,
     .stat_end = binary_stat_end,

@@ -4,6 +4,7 @@
 #ifndef PROTOCOL_DIALECTS_H
 #define PROTOCOL_DIALECTS_H
 
+#include "base/must.h"
 #include "protocol/encode.h"
 #include "protocol/parse.h"
 
@@ -26,10 +27,26 @@ enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, 
 enum parse_result binary_parse(struct parser *parser, const uint8_t *p, size_t n,
                                struct request *out, size_t *n_consumed_out);
 
+typedef size_t encode_part(const struct request *, const struct reply *, uint8_t *out);
+
+/* What a dialect's `whole` does; written once, and laid out in each. A head before a value is empty
+ * only when the reply is hidden. */
+ALWAYS_INLINE size_t put_whole(encode_part *head, encode_part *tail, const struct request *request,
+                               const struct reply *reply, struct slice value, uint8_t *out)
+{
+    size_t n = head(request, reply, out);
+    if (reply->has_value && n > 0) {
+        memcpy(out + n, value.p, value.n);
+        n += value.n;
+    }
+    return n + tail(request, reply, out + n);
+}
+
 /* One row per dialect, used by encode.c; same contracts as the encode_ functions. */
 struct dialect_encoder {
-    size_t (*head)(const struct request *, const struct reply *, uint8_t *out);
-    size_t (*tail)(const struct request *, const struct reply *, uint8_t *out);
+    encode_part *head;
+    encode_part *tail;
+    size_t (*whole)(const struct request *, const struct reply *, struct slice value, uint8_t *out);
     bool (*is_hidden)(const struct request *, const struct reply *);
     size_t (*stat)(const struct request *, struct slice name, struct slice value, uint8_t *out);
     size_t (*stat_end)(const struct request *, uint8_t *out);

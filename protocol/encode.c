@@ -16,6 +16,12 @@ size_t encode_tail(const struct request *request, const struct reply *reply, uin
     return encoders[request->dialect]->tail(request, reply, out);
 }
 
+size_t encode_whole(const struct request *request, const struct reply *reply, struct slice value,
+                    uint8_t *out)
+{
+    return encoders[request->dialect]->whole(request, reply, value, out);
+}
+
 bool encode_is_hidden(const struct request *request, const struct reply *reply)
 {
     return encoders[request->dialect]->is_hidden(request, reply);

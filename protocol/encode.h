@@ -21,6 +21,11 @@ size_t encode_head(const struct request *request, const struct reply *reply, uin
 /* The bytes behind the value: CR LF, and END after the last key of a get line. */
 size_t encode_tail(const struct request *request, const struct reply *reply, uint8_t *out);
 
+/* Head, value and tail in one go, for a value that is at hand (reply->n_value bytes; empty when
+ * reply has none): a hidden reply leaves it out. */
+size_t encode_whole(const struct request *request, const struct reply *reply, struct slice value,
+                    uint8_t *out);
+
 /* True when quietness hides this reply; its value must not be sent either. */
 bool encode_is_hidden(const struct request *request, const struct reply *reply);
 

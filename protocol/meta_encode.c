@@ -173,9 +173,16 @@ static size_t meta_tail(const struct request *request, const struct reply *reply
     return (size_t)(put_end(out) - out);
 }
 
+static size_t meta_whole(const struct request *request, const struct reply *reply,
+                         struct slice value, uint8_t *out)
+{
+    return put_whole(meta_head, meta_tail, request, reply, value, out);
+}
+
 const struct dialect_encoder meta_encoder = {
     .head = meta_head,
     .tail = meta_tail,
+    .whole = meta_whole,
     .is_hidden = meta_is_hidden,
     .stat = text_stat,
     .stat_end = text_stat_end,

@@ -33,13 +33,14 @@ static bool is_repeated_error(const struct request *request)
     return request->verb == VERB_GET && !request->is_first;
 }
 
-static size_t text_head(const struct request *request, const struct reply *reply, uint8_t *out)
+ALWAYS_INLINE size_t text_head(const struct request *request, const struct reply *reply,
+                               uint8_t *out)
 {
     if (UNLIKELY(request->is_quiet))
         return 0;
-    switch ((enum status)reply->status) {
-    case STATUS_HIT:
+    if (LIKELY(reply->status == STATUS_HIT))
         return reply->has_value ? put_value_line(request, reply, out) : 0;
+    switch ((enum status)reply->status) {
     case STATUS_MISS:
         return 0;
     case STATUS_NUMBER:
@@ -51,7 +52,8 @@ static size_t text_head(const struct request *request, const struct reply *reply
     }
 }
 
-static size_t text_tail(const struct request *request, const struct reply *reply, uint8_t *out)
+ALWAYS_INLINE size_t text_tail(const struct request *request, const struct reply *reply,
+                               uint8_t *out)
 {
     uint8_t *at = out;
     if (reply->has_value && !request->is_quiet)
@@ -60,6 +62,12 @@ static size_t text_tail(const struct request *request, const struct reply *reply
     if (request->verb == VERB_GET && request->is_last && is_answered)
         at = PUT_LITERAL(at, "END\r\n");
     return (size_t)(at - out);
+}
+
+static size_t text_whole(const struct request *request, const struct reply *reply,
+                         struct slice value, uint8_t *out)
+{
+    return put_whole(text_head, text_tail, request, reply, value, out);
 }
 
 size_t text_stat(const struct request *request, struct slice name, struct slice value, uint8_t *out)
@@ -79,6 +87,7 @@ size_t text_stat_end(const struct request *request, uint8_t *out)
 const struct dialect_encoder text_encoder = {
     .head = text_head,
     .tail = text_tail,
+    .whole = text_whole,
     .is_hidden = text_is_hidden,
     .stat = text_stat,
     .stat_end = text_stat_end,

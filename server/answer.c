@@ -5,8 +5,7 @@ bool answer(struct conn *conn, const struct request *request, const struct reply
     struct output *out = &conn->worker->out;
     if (!output_reserve(out, ENCODE_HEAD_MAX + reply->text.n + ENCODE_TAIL_MAX))
         return false;
-    out->n += encode_head(request, reply, out->p + out->n);
-    out->n += encode_tail(request, reply, out->p + out->n);
+    out->n += encode_whole(request, reply, (struct slice){0}, out->p + out->n);
     return true;
 }
 
@@ -22,26 +21,36 @@ bool answer_text(struct conn *conn, const struct request *request, struct slice 
     return answer(conn, request, &reply);
 }
 
-bool answer_item(struct conn *conn, const struct request *request, const struct reply *reply,
-                 const struct cache_item *item)
+/* The value goes out by reference, from where it lies. */
+static bool answer_ref(struct conn *conn, const struct request *request, const struct reply *reply,
+                       const struct cache_item *item)
 {
     struct output *out = &conn->worker->out;
-    if (!reply->has_value || encode_is_hidden(request, reply))
+    if (encode_is_hidden(request, reply))
         return answer(conn, request, reply);
-    bool is_copied = item->value != NULL && item->n_value < OUTPUT_REF_MIN;
-    size_t n_copied = is_copied ? item->n_value : 0;
-    if (!output_reserve(out, ENCODE_HEAD_MAX + n_copied + ENCODE_TAIL_MAX))
+    if (!output_reserve(out, ENCODE_HEAD_MAX + ENCODE_TAIL_MAX))
         return false;
     size_t n_before = out->n;
     out->n += encode_head(request, reply, out->p + out->n);
-    if (is_copied) {
-        memcpy(out->p + out->n, item->value, item->n_value);
-        out->n += item->n_value;
-    } else if (!output_add_ref(out, item)) {
+    if (!output_add_ref(out, item)) {
         out->n = n_before;
         return false;
     }
     out->n += encode_tail(request, reply, out->p + out->n);
+    return true;
+}
+
+bool answer_item(struct conn *conn, const struct request *request, const struct reply *reply,
+                 const struct cache_item *item)
+{
+    struct output *out = &conn->worker->out;
+    if (!reply->has_value)
+        return answer(conn, request, reply);
+    if (UNLIKELY(item->value == NULL || item->n_value >= OUTPUT_REF_MIN))
+        return answer_ref(conn, request, reply, item);
+    if (!output_reserve(out, ENCODE_HEAD_MAX + item->n_value + ENCODE_TAIL_MAX))
+        return false;
+    out->n += encode_whole(request, reply, slice_of(item->value, item->n_value), out->p + out->n);
     return true;
 }
 

@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool output_reserve(struct output *out, size_t n)
+bool output_grow(struct output *out, size_t n)
 {
-    if (n <= out->capacity - out->n)
-        return true;
     size_t capacity = out->capacity == 0 ? 1024 : out->capacity;
     while (n > capacity - out->n)
         capacity *= 2;

@@ -37,7 +37,11 @@ struct output {
 };
 
 /* The buffer grows as needed. False when memory is short (nothing is changed). */
-MUST_USE bool output_reserve(struct output *out, size_t n);
+MUST_USE bool output_grow(struct output *out, size_t n);
+MUST_USE static inline bool output_reserve(struct output *out, size_t n)
+{
+    return LIKELY(n <= out->capacity - out->n) || output_grow(out, n);
+}
 void output_fini(struct output *out);
 
 static inline bool output_is_empty(const struct output *out)
@@ -48,6 +52,8 @@ static inline bool output_is_empty(const struct output *out)
 /* Has enough come together that it should be written before more is composed? */
 static inline bool output_is_full(const struct output *out)
 {
+    if (LIKELY(out->n_refs == 0))
+        return out->n - out->n_sent >= OUTPUT_HIGH;
     return out->n - out->n_sent >= OUTPUT_HIGH || out->n_ref >= OUTPUT_REF_HIGH ||
            out->n_refs == OUTPUT_REFS_MAX;
 }
