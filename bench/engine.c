@@ -67,7 +67,7 @@ static struct cache_key make_key(const struct bench *b, uint8_t *text, size_t n,
         text[i] = (uint8_t)('0' + number % 10);
         number /= 10;
     }
-    struct cache_key key = {slice_of(text, n), 0};
+    struct cache_key key = {.bytes = slice_of(text, n)};
     key.hash = cache_hash(b->cache, b->tenant, key.bytes);
     return key;
 }
@@ -106,12 +106,12 @@ static void fill(struct bench *b, unsigned n_items)
     printf("set of new keys, growing index: %.0f ns\n", (seconds() - start) * 1e9 / n_items);
 }
 
-static void get_batch(struct bench *b, const struct cache_key *keys, unsigned n, unsigned *n_hits)
+static void get_batch(struct bench *b, struct cache_key *keys, unsigned n, unsigned *n_hits)
 {
     for (unsigned i = 0; i < n; i++)
         cache_prefetch_bucket(b->cache, keys[i].hash);
     for (unsigned i = 0; i < n; i++)
-        cache_prefetch_item(b->cache, keys[i].hash);
+        keys[i].hint = cache_prefetch_item(b->cache, keys[i].hash);
     for (unsigned i = 0; i < n; i++) {
         struct cache_item item;
         *n_hits += cache_get(b->thread, b->tenant, &keys[i], b->now, &item) == CACHE_OK;
@@ -233,7 +233,7 @@ static struct cache_key trace_key(const struct bench *b, uint8_t *text, const st
 {
     memset(text, 'k', 250);
     memcpy(text, &r->key, 8);
-    struct cache_key key = {slice_of(text, r->n_key < 8 ? 8 : r->n_key), 0};
+    struct cache_key key = {.bytes = slice_of(text, r->n_key < 8 ? 8 : r->n_key)};
     key.hash = cache_hash(b->cache, b->tenant, key.bytes);
     return key;
 }

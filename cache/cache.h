@@ -134,12 +134,14 @@ void cache_flush(struct cache_tenant *tenant, uint32_t at);
 struct cache_key {
     struct slice bytes; /* 1..CACHE_KEY_MAX */
     uint64_t hash;      /* cache_hash of bytes for the tenant */
+    uint32_t hint;      /* of cache_prefetch_item, or 0: looked at first, never trusted */
 };
 
 uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant, struct slice key);
-/* First for all keys of a batch the one, then for all the other: each hides a cache miss. */
+/* First for all keys of a batch the one, then for all the other: each hides a cache miss. The
+ * second tells where the item seems to be, which spares the search for it. */
 void cache_prefetch_bucket(const struct cache *cache, uint64_t hash);
-void cache_prefetch_item(const struct cache *cache, uint64_t hash);
+MUST_USE uint32_t cache_prefetch_item(const struct cache *cache, uint64_t hash);
 
 /* ---- reading ---- */
 
@@ -178,7 +180,8 @@ struct cache_access {
     uint64_t new_cas;
 };
 
-/* The plain get: no lock, no shared write when the item is hot. */
+/* The plain get: no lock, no shared write when the item is hot. Of the item it tells cas,
+ * client_flags, n_value, size, value and handle; the rest is left alone. */
 MUST_USE enum cache_result cache_get(struct cache_thread *thread, struct cache_tenant *tenant,
                                      const struct cache_key *key, uint32_t now,
                                      struct cache_item *item_out);
@@ -189,6 +192,9 @@ MUST_USE enum cache_result cache_access(struct cache_thread *thread, struct cach
                                         const struct cache_key *key, uint32_t now,
                                         const struct cache_access *access,
                                         struct cache_item *item_out);
+
+/* Its item_class, also after a plain get. */
+uint8_t cache_item_class(const struct cache *cache, const struct cache_item *item);
 
 /* The bytes of the value from offset on that lie together; 0 < n <= n_value - offset. */
 struct slice cache_item_chunk(const struct cache *cache, const struct cache_item *item,

@@ -101,6 +101,30 @@ static inline uint32_t bucket_location(const struct bucket *bucket, unsigned slo
     return atomic_load_explicit(&bucket->locations[slot], memory_order_acquire);
 }
 
+/* A slot as a number other than 0; what it holds may change at any time. */
+static inline uint32_t index_hint(const struct index *index, const struct bucket *bucket,
+                                  unsigned slot)
+{
+    return (uint32_t)(bucket - index->buckets) << 4 | (slot + 1);
+}
+
+static inline struct bucket *hint_bucket(const struct index *index, uint32_t hint)
+{
+    return &index->buckets[hint >> 4];
+}
+
+static inline unsigned hint_slot(uint32_t hint)
+{
+    return (hint & 15) - 1;
+}
+
+_Static_assert(INDEX_HASH_BITS + 4 <= 32 && BUCKET_SLOTS < 16, "a slot's number has 32 bits");
+
+static inline bool bucket_has_tag(const struct bucket *bucket, unsigned slot, uint8_t tag)
+{
+    return atomic_load_explicit(&bucket->tags[slot], memory_order_acquire) == tag;
+}
+
 MUST_USE bool bucket_try_lock(struct bucket *bucket);
 void bucket_lock(struct bucket *bucket);
 void bucket_unlock(struct bucket *bucket);

@@ -14,20 +14,6 @@
 /* Readers pass through here once or twice for each get, so it is laid out in them. */
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE bool is_key_of(const struct cache *cache, const struct cache_tenant *tenant,
-                      struct slice key, uint32_t location, struct found *found_out)
-{
-    struct item *item = location_item(cache, location);
-    if (UNLIKELY(item->n_key != key.n || memcmp(item->bytes, key.p, key.n) != 0))
-        return false;
-    uint32_t segment = location_segment(cache, location);
-    uint64_t owner = segment_owner(cache, segment);
-    if (UNLIKELY(word_tenant(owner) != tenant->id))
-        return false;
-    *found_out = (struct found){item, location, segment, owner};
-    return true;
-}
-
 /* The slot of the key's entry; BUCKET_SLOTS when the bucket has none. */
 INLINE unsigned find_in(const struct cache *cache, const struct cache_tenant *tenant,
                         const struct cache_key *key, const struct bucket *bucket,
@@ -36,14 +22,14 @@ INLINE unsigned find_in(const struct cache *cache, const struct cache_tenant *te
     unsigned match = bucket_match(bucket, hash_tag(key->hash));
     for (; match != 0; match &= match - 1) {
         unsigned slot = (unsigned)__builtin_ctz(match);
-        if (is_key_of(cache, tenant, key->bytes, bucket_location(bucket, slot), found_out))
+        if (location_is_of(cache, tenant, key->bytes, bucket_location(bucket, slot), found_out))
             return slot;
     }
     return BUCKET_SLOTS;
 }
 
-bool lookup_find(const struct cache *cache, const struct cache_tenant *tenant,
-                 const struct cache_key *key, struct found *found_out)
+bool lookup_search(const struct cache *cache, const struct cache_tenant *tenant,
+                   const struct cache_key *key, struct found *found_out)
 {
     const struct index *index = &cache->index;
     uint64_t state = index_state(index), before;
@@ -89,6 +75,13 @@ void place_open(struct cache *cache, const struct cache_tenant *tenant, const st
                 struct place *place_out)
 {
     lock_buckets(cache, key->hash, place_out);
+    struct bucket *hinted = hint_bucket(&cache->index, key->hint);
+    bool is_locked = hinted == place_out->locked[0] || hinted == place_out->locked[1];
+    if (LIKELY(is_locked) && hint_finds(cache, tenant, key, &place_out->found)) {
+        place_out->bucket = hinted;
+        place_out->slot = hint_slot(key->hint);
+        return;
+    }
     place_out->found.item = NULL;
     for (unsigned i = 0; i < 2 && place_out->locked[i] != NULL; i++) {
         place_out->bucket = place_out->locked[i];

@@ -21,9 +21,63 @@ struct place {
     struct found found;
 };
 
+/* Keys are short: a call of memcmp costs more than the compare. */
+ALWAYS_INLINE bool key_equals(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint64_t x[2], y[2];
+    if (UNLIKELY(n < sizeof x))
+        return memcmp(a, b, n) == 0;
+    for (size_t left = n;; left -= sizeof x, a += sizeof x, b += sizeof y) {
+        if (left < sizeof x) { /* the last bytes, with some of those before them */
+            a -= sizeof x - left;
+            b -= sizeof y - left;
+            left = sizeof x;
+        }
+        memcpy(x, a, sizeof x);
+        memcpy(y, b, sizeof y);
+        if (UNLIKELY(((x[0] ^ y[0]) | (x[1] ^ y[1])) != 0))
+            return false;
+        if (left == sizeof x)
+            return true;
+    }
+}
+
+/* Is the item at this location the tenant's item of this key? */
+ALWAYS_INLINE bool location_is_of(const struct cache *cache, const struct cache_tenant *tenant,
+                                  struct slice key, uint32_t location, struct found *found_out)
+{
+    struct item *item = location_item(cache, location);
+    if (UNLIKELY(item->n_key != key.n || !key_equals(item->bytes, key.p, key.n)))
+        return false;
+    uint32_t segment = location_segment(cache, location);
+    uint64_t owner = segment_owner(cache, segment);
+    if (UNLIKELY(word_tenant(owner) != tenant->id))
+        return false;
+    *found_out = (struct found){item, location, segment, owner};
+    return true;
+}
+
+/* Is the key still in the slot where it was when its item was prefetched? */
+ALWAYS_INLINE bool hint_finds(const struct cache *cache, const struct cache_tenant *tenant,
+                              const struct cache_key *key, struct found *found_out)
+{
+    const struct bucket *bucket = hint_bucket(&cache->index, key->hint);
+    unsigned slot = hint_slot(key->hint);
+    return key->hint != 0 && bucket_has_tag(bucket, slot, hash_tag(key->hash)) &&
+           location_is_of(cache, tenant, key->bytes, bucket_location(bucket, slot), found_out);
+}
+
+/* lookup_find without regard to the hint. */
+bool lookup_search(const struct cache *cache, const struct cache_tenant *tenant,
+                   const struct cache_key *key, struct found *found_out);
+
 /* False: the key is not there (found_out->item is NULL). */
-bool lookup_find(const struct cache *cache, const struct cache_tenant *tenant,
-                 const struct cache_key *key, struct found *found_out);
+ALWAYS_INLINE bool lookup_find(const struct cache *cache, const struct cache_tenant *tenant,
+                               const struct cache_key *key, struct found *found_out)
+{
+    return LIKELY(hint_finds(cache, tenant, key, found_out)) ||
+           lookup_search(cache, tenant, key, found_out);
+}
 
 void place_open(struct cache *cache, const struct cache_tenant *tenant, const struct cache_key *key,
                 struct place *place_out);

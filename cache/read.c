@@ -13,6 +13,14 @@ void item_bump(struct item *item, uint32_t now)
         atomic_store_explicit(&item->last_access, now, memory_order_relaxed);
 }
 
+/* Would item_bump change nothing? So it is for hot items. */
+ALWAYS_INLINE bool is_bumped(struct item *item, uint32_t now)
+{
+    return atomic_load_explicit(&item->hits, memory_order_relaxed) ==
+               (ITEM_FETCHED | ITEM_HITS_MAX) &&
+           atomic_load_explicit(&item->last_access, memory_order_relaxed) == now;
+}
+
 uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant, struct slice key)
 {
     return hash_bytes(&cache->hash_key, key, tenant->salt);
@@ -25,56 +33,74 @@ void cache_prefetch_bucket(const struct cache *cache, uint64_t hash)
     __builtin_prefetch(index_bucket(&cache->index, state, hash, 1));
 }
 
-void cache_prefetch_item(const struct cache *cache, uint64_t hash)
+/* The first slot with the key's tag is nearly always the key's: the others are not looked at. */
+uint32_t cache_prefetch_item(const struct cache *cache, uint64_t hash)
 {
-    uint64_t state = index_state(&cache->index);
+    const struct index *index = &cache->index;
+    uint64_t state = index_state(index);
     for (unsigned i = 0; i < 2; i++) {
-        const struct bucket *bucket = index_bucket(&cache->index, state, hash, i);
+        const struct bucket *bucket = index_bucket(index, state, hash, i);
         unsigned match = bucket_match(bucket, hash_tag(hash));
-        for (; match != 0; match &= match - 1) {
-            unsigned slot = (unsigned)__builtin_ctz(match);
-            const char *item = (const char *)location_item(cache, bucket_location(bucket, slot));
-            __builtin_prefetch(item);
-            __builtin_prefetch(item + 64);
-        }
+        if (match == 0)
+            continue;
+        unsigned slot = (unsigned)__builtin_ctz(match);
+        const char *item = (const char *)location_item(cache, bucket_location(bucket, slot));
+        __builtin_prefetch(item);
+        __builtin_prefetch(item + 64);
+        return index_hint(index, bucket, slot);
     }
+    return 0;
 }
 
-/* Where the words and the value lie, and how long it is, by the item's layout. */
-static inline void describe_layout(const struct item *item, struct cache_item *item_out)
+/* Where the words and the value lie, and how long it is, by the item's layout. A counter's value
+ * and cas are not final. */
+ALWAYS_INLINE void describe_value(const struct cache *cache, const struct found *found,
+                                  struct cache_item *item_out)
 {
+    const struct item *item = found->item;
     size_t at = ITEM_HEADER + item->n_key;
+    uint32_t n_value = item->n_value;
     item_out->client_flags = 0;
-    item_out->n_value = item->n_value;
     if (UNLIKELY(item->layout != 0)) {
         at = item_value_at(item);
         item_out->client_flags = item_client_flags(item);
-        item_out->n_value = item_n_value(item);
+        n_value = item_n_value(item);
     }
-    item_out->size = (uint32_t)at + item_out->n_value;
+    item_out->n_value = n_value;
+    item_out->size = (uint32_t)at + n_value;
     item_out->value = (const uint8_t *)item + at;
+    item_out->handle = found->location;
+    if (UNLIKELY(item_out->size > cache->segment_size))
+        item_out->value = NULL;
 }
 
-/* What does not depend on locks. */
-static inline void describe(const struct cache *cache, const struct found *found,
-                            struct cache_item *item_out)
+uint8_t cache_item_class(const struct cache *cache, const struct cache_item *item)
 {
-    const struct item *item = found->item;
+    return (uint8_t)(size_group(round_to_unit(cache, item->size)) + 1);
+}
+
+/* The rest, as it was before the access. */
+static void describe_state(const struct cache *cache, const struct item *item,
+                           struct cache_item *item_out)
+{
     unsigned state = item_load_state(item);
-    describe_layout(item, item_out);
     item_out->exptime = item_out->exptime_before = item_load_exptime(item);
     item_out->last_access = atomic_load_explicit(&item->last_access, memory_order_relaxed);
-    item_out->item_class = (uint8_t)(size_group(round_to_unit(cache, item_out->size)) + 1);
+    item_out->item_class = cache_item_class(cache, item_out);
     item_out->was_fetched =
         (atomic_load_explicit(&item->hits, memory_order_relaxed) & ITEM_FETCHED) != 0;
     item_out->is_stale = (state & ITEM_STALE) != 0;
     item_out->is_already_won = (state & ITEM_WON) != 0;
     item_out->is_won = false;
     item_out->key_is_base64 = (item->layout & ITEM_IS_BASE64) != 0;
-    item_out->handle = found->location;
+}
+
+static void describe(const struct cache *cache, const struct found *found,
+                     struct cache_item *item_out)
+{
+    describe_value(cache, found, item_out);
+    describe_state(cache, found->item, item_out);
     item_out->cas = 0;
-    if (UNLIKELY(item_out->size > cache->segment_size))
-        item_out->value = NULL;
 }
 
 /* A counter's value and cas: its bucket is locked. */
@@ -111,33 +137,52 @@ static enum cache_result get_locked(struct cache_thread *thread, struct cache_te
     return result;
 }
 
-static inline enum cache_result get(struct cache_thread *thread, struct cache_tenant *tenant,
-                                    const struct cache_key *key, uint32_t now, bool is_silent,
-                                    struct cache_item *item_out)
+/* Finds an item that is there and lives. */
+ALWAYS_INLINE enum cache_result find_shown(struct cache_thread *thread, struct cache_tenant *tenant,
+                                           const struct cache_key *key, uint32_t now,
+                                           struct found *found_out)
 {
-    struct cache *cache = thread->cache;
-    struct found found;
-    if (!lookup_find(cache, tenant, key, &found))
+    if (!lookup_find(thread->cache, tenant, key, found_out))
         return CACHE_MISS;
     thread->has_views = true;
-    enum cache_result result = item_judge(&found, tenant_word(tenant), now);
-    if (UNLIKELY(result != CACHE_OK)) {
+    enum cache_result result = item_judge(found_out, tenant_word(tenant), now);
+    if (UNLIKELY(result != CACHE_OK))
         item_reap(thread, tenant, key, now);
-        return result;
-    }
-    if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER))
-        return get_locked(thread, tenant, key, now, is_silent, item_out);
-    describe(cache, &found, item_out);
-    item_out->cas = item_cas(found.item);
-    if (!is_silent)
-        item_bump(found.item, now);
-    return CACHE_OK;
+    return result;
 }
 
 enum cache_result cache_get(struct cache_thread *thread, struct cache_tenant *tenant,
                             const struct cache_key *key, uint32_t now, struct cache_item *item_out)
 {
-    return get(thread, tenant, key, now, false, item_out);
+    struct found found;
+    enum cache_result result = find_shown(thread, tenant, key, now, &found);
+    if (UNLIKELY(result != CACHE_OK))
+        return result;
+    if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER))
+        return get_locked(thread, tenant, key, now, false, item_out);
+    describe_value(thread->cache, &found, item_out);
+    item_out->cas = item_cas(found.item);
+    if (!is_bumped(found.item, now))
+        item_bump(found.item, now);
+    return CACHE_OK;
+}
+
+/* The same with all there is to know of the item. */
+static enum cache_result get_described(struct cache_thread *thread, struct cache_tenant *tenant,
+                                       const struct cache_key *key, uint32_t now, bool is_silent,
+                                       struct cache_item *item_out)
+{
+    struct found found;
+    enum cache_result result = find_shown(thread, tenant, key, now, &found);
+    if (UNLIKELY(result != CACHE_OK))
+        return result;
+    if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER))
+        return get_locked(thread, tenant, key, now, is_silent, item_out);
+    describe(thread->cache, &found, item_out);
+    item_out->cas = item_cas(found.item);
+    if (!is_silent && !is_bumped(found.item, now))
+        item_bump(found.item, now);
+    return CACHE_OK;
 }
 
 /* ---- access: touch, and meta's stale, won and recache ---- */
@@ -261,7 +306,7 @@ enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant 
         if (needs_lock(thread, tenant, key, now, access))
             result = access_locked(thread, tenant, key, now, access, item_out);
         else
-            result = get(thread, tenant, key, now, access->is_silent, item_out);
+            result = get_described(thread, tenant, key, now, access->is_silent, item_out);
         if (result == CACHE_OK || !access->does_vivify)
             return result;
         enum cache_result made = vivify(thread, tenant, key, now, access, item_out);

@@ -268,7 +268,8 @@ static bool revive(struct restoring *r, struct item *item, uint64_t *n_expired)
 static struct met meet(const struct cache *cache, const struct cache_tenant *tenant,
                        uint32_t location)
 {
-    struct met met = {location, {item_key(location_item(cache, location)), 0}};
+    struct met met = {.location = location,
+                      .key = {.bytes = item_key(location_item(cache, location))}};
     met.key.hash = cache_hash(cache, tenant, met.key.bytes);
     cache_prefetch_bucket(cache, met.key.hash);
     return met;

@@ -35,7 +35,7 @@ static struct item_shape shape_of(const struct cache_upload *upload)
 
 static struct cache_key key_of(const struct cache_upload *upload)
 {
-    return (struct cache_key){slice_of(upload->key, upload->n_key), upload->hash};
+    return (struct cache_key){.bytes = slice_of(upload->key, upload->n_key), .hash = upload->hash};
 }
 
 enum cache_result cache_upload_create(struct cache_thread *thread, struct cache_tenant *tenant,

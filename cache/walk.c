@@ -21,7 +21,7 @@ static bool describe(struct cache_thread *thread, struct cache_tenant *tenant, u
     found.owner = segment_owner(cache, found.segment);
     if (tenant_of(cache, found.owner) != tenant)
         return false;
-    struct cache_key key = {item_key(found.item), 0};
+    struct cache_key key = {.bytes = item_key(found.item)};
     struct place place;
     key.hash = cache_hash(cache, tenant, key.bytes);
     place_open(cache, tenant, &key, &place);

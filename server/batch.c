@@ -34,16 +34,20 @@ static void prefetch(struct conn *conn, struct batch_entry *entries, size_t n)
     const struct cache *cache = conn->worker->server->cache;
     struct cache_tenant *tenant = conn->session.cache;
     for (size_t i = 0; i < n; i++) {
-        if (entries[i].request.key.n == 0)
+        struct cache_key *key = &entries[i].key;
+        key->bytes = entries[i].request.key;
+        key->hint = 0;
+        if (key->bytes.n == 0)
             continue;
-        entries[i].hash = cache_hash(cache, tenant, entries[i].request.key);
-        cache_prefetch_bucket(cache, entries[i].hash);
+        key->hash = cache_hash(cache, tenant, key->bytes);
+        cache_prefetch_bucket(cache, key->hash);
     }
     if (n == 1)
         return;
     for (size_t i = 0; i < n; i++) {
-        if (entries[i].request.key.n > 0)
-            cache_prefetch_item(cache, entries[i].hash);
+        struct cache_key *key = &entries[i].key;
+        if (key->bytes.n > 0)
+            key->hint = cache_prefetch_item(cache, key->hash);
     }
 }
 

@@ -11,7 +11,7 @@
 struct command {
     struct conn *conn;
     struct request *request;
-    struct cache_key key;
+    const struct cache_key *key;
     uint32_t now;
 };
 

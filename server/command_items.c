@@ -45,7 +45,7 @@ static void describe(struct reply *reply, const struct cache_item *item, uint32_
 
 /* ---- get ---- */
 
-static void count_get(const struct command *c, enum cache_result result)
+ALWAYS_INLINE void count_get(const struct command *c, enum cache_result result)
 {
     struct tenant_counters *n = counters(c);
     bool is_touch = (c->request->does & DO_TOUCH) != 0;
@@ -81,13 +81,13 @@ static struct cache_access access_of(const struct command *c)
 
 #define NEEDS_ACCESS (DO_TOUCH | DO_VIVIFY | DO_RECACHE | DO_NO_BUMP | WANT_STATE | DO_NEW_CAS)
 
-static enum cache_result find(const struct command *c, struct cache_item *item)
+ALWAYS_INLINE enum cache_result find(const struct command *c, struct cache_item *item)
 {
     struct cache_tenant *tenant = c->conn->session.cache;
     if (LIKELY((c->request->does & NEEDS_ACCESS) == 0))
-        return cache_get(thread(c), tenant, &c->key, c->now, item);
+        return cache_get(thread(c), tenant, c->key, c->now, item);
     struct cache_access access = access_of(c);
-    return cache_access(thread(c), tenant, &c->key, c->now, &access, item);
+    return cache_access(thread(c), tenant, c->key, c->now, &access, item);
 }
 
 /* Steps of varying width, so that a rhythm of the clients does not decide what is seen. */
@@ -98,7 +98,7 @@ static void draw(const struct command *c)
     worker->draw_random = worker->draw_random * 1664525u + 1013904223u;
     worker->n_until_draw = (worker->draw_random >> 8) % (2 * INSIGHT_EVERY - 1);
     if (insight != NULL)
-        insight_draw(insight, &c->key);
+        insight_draw(insight, c->key);
 }
 
 /* A few of the gets are looked at for `stats topkeys` and `stats advisor`. */
@@ -108,14 +108,14 @@ static inline void sample_get(const struct command *c, enum cache_result result,
     struct tenant *tenant = c->conn->session.tenant;
     if (UNLIKELY(c->conn->worker->n_until_draw-- == 0))
         draw(c);
-    if (LIKELY(!tenant_follows(tenant, c->key.hash)))
+    if (LIKELY(!tenant_follows(tenant, c->key->hash)))
         return;
     if (result == CACHE_EXPIRED || result == CACHE_FLUSHED)
-        tenant_tell_drop(tenant, c->key.hash);
+        tenant_tell_drop(tenant, c->key->hash);
     if ((c->request->does & DO_TOUCH) && result == CACHE_OK) /* counted among the touches */
-        tenant_tell_set(tenant, c->key.hash, item->size);
+        tenant_tell_set(tenant, c->key->hash, item->size);
     else if (!(c->request->does & DO_TOUCH))
-        tenant_tell_get(tenant, c->key.hash, result == CACHE_OK ? item->size : 0);
+        tenant_tell_get(tenant, c->key->hash, result == CACHE_OK ? item->size : 0);
 }
 
 static inline void tell_get(const struct command *c, enum cache_result result,
@@ -124,8 +124,39 @@ static inline void tell_get(const struct command *c, enum cache_result result,
     if (LIKELY(!watch_is_on(c->conn->worker->server->watch, WATCH_FETCHERS)))
         return;
     bool is_hit = result == CACHE_OK;
-    watch_get(c->conn, c->request->key, result, is_hit ? item->item_class : 0,
+    watch_get(c->conn, c->request->key, result,
+              is_hit ? cache_item_class(c->conn->worker->server->cache, item) : 0,
               is_hit ? item->n_value : 0);
+}
+
+static bool answer_found(const struct command *c, const struct cache_item *item)
+{
+    const struct request *r = c->request;
+    struct reply reply = {.status = STATUS_HIT};
+    if (r->dialect == DIALECT_META) {
+        describe(&reply, item, c->now);
+    } else { /* all that a VALUE line or a binary packet shows */
+        reply.client_flags = item->client_flags;
+        reply.n_value = item->n_value;
+        reply.cas = item->cas;
+    }
+    reply.has_value = (r->does & WANT_VALUE) && !((r->does & DO_CAS) && r->cas == item->cas);
+    return answer_item(c->conn, r, &reply, item);
+}
+
+/* Nothing was found; but a meta get may have made an item, which counts as a get and is shown. */
+static bool answer_unfound(const struct command *c, enum cache_result result,
+                           const struct cache_item *item)
+{
+    const struct request *r = c->request;
+    if (result == CACHE_NO_MEMORY)
+        return answer_status(c->conn, r, STATUS_NO_MEMORY);
+    if ((r->does & DO_VIVIFY) && item->is_won) {
+        counter_add(&counters(c)->cmd_get, 1);
+        return answer_found(c, item);
+    }
+    count_get(c, result);
+    return answer_status(c->conn, r, STATUS_MISS);
 }
 
 enum execute_result command_get(const struct command *c)
@@ -134,38 +165,24 @@ enum execute_result command_get(const struct command *c)
     struct cache_item item;
     item.is_won = false;
     enum cache_result result = find(c, &item);
-    bool is_vivified = result != CACHE_OK && item.is_won && (r->does & DO_VIVIFY);
     if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
         prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
     sample_get(c, result, &item);
-    PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n,
-          result == CACHE_OK ? (int64_t)item.size : -1, result == CACHE_OK ? item.cas : 0);
     tell_get(c, result, &item);
-    if (result == CACHE_NO_MEMORY)
-        return command_end(answer_status(c->conn, r, STATUS_NO_MEMORY));
-    if (is_vivified)
-        counter_add(&counters(c)->cmd_get, 1);
-    else
-        count_get(c, result);
-    if (result != CACHE_OK && !is_vivified)
-        return command_end(answer_status(c->conn, r, STATUS_MISS));
-    struct reply reply = {.status = STATUS_HIT};
-    if (r->dialect == DIALECT_META) {
-        describe(&reply, &item, c->now);
-    } else { /* all that a VALUE line or a binary packet shows */
-        reply.client_flags = item.client_flags;
-        reply.n_value = item.n_value;
-        reply.cas = item.cas;
+    if (UNLIKELY(result != CACHE_OK)) {
+        PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n, -1, 0);
+        return command_end(answer_unfound(c, result, &item));
     }
-    reply.has_value = (r->does & WANT_VALUE) && !((r->does & DO_CAS) && r->cas == item.cas);
-    return command_end(answer_item(c->conn, r, &reply, &item));
+    PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n, (int64_t)item.size, item.cas);
+    count_get(c, CACHE_OK);
+    return command_end(answer_found(c, &item));
 }
 
 /* What the key holds, without a trace. */
 static enum cache_result look_at(const struct command *c, struct cache_item *item_out)
 {
     struct cache_access access = {.is_silent = true};
-    return cache_access(thread(c), c->conn->session.cache, &c->key, c->now, &access, item_out);
+    return cache_access(thread(c), c->conn->session.cache, c->key, c->now, &access, item_out);
 }
 
 enum execute_result command_meta_debug(const struct command *c)
@@ -187,11 +204,11 @@ enum execute_result command_touch(const struct command *c)
     access.has_state = false;
     counter_add(&counters(c)->cmd_touch, 1);
     enum cache_result result =
-        cache_access(thread(c), c->conn->session.cache, &c->key, c->now, &access, &item);
+        cache_access(thread(c), c->conn->session.cache, c->key, c->now, &access, &item);
     bool is_hit = result == CACHE_OK;
     tell_get(c, result, &item);
     counter_add(is_hit ? &counters(c)->touch_hits : &counters(c)->touch_misses, 1);
-    PROBE(5, command__touch, c->conn->fd, c->key.bytes.p, c->key.bytes.n,
+    PROBE(5, command__touch, c->conn->fd, c->key->bytes.p, c->key->bytes.n,
           is_hit ? (int64_t)item.size : -1, is_hit ? item.cas : 0);
     if (!is_hit)
         return command_end(answer_status(c->conn, c->request, STATUS_NOT_FOUND));
@@ -301,7 +318,7 @@ static void drop_old_item(const struct command *c)
         return;
     struct cache_remove remove = {0};
     enum cache_result ignored =
-        cache_remove(thread(c), c->conn->session.cache, &c->key, c->now, &remove);
+        cache_remove(thread(c), c->conn->session.cache, c->key, c->now, &remove);
     (void)ignored;
 }
 
@@ -388,8 +405,8 @@ static bool answer_store(const struct command *c, enum cache_result result,
     prefixes_count_set(c->conn->session.tenant->prefixes, c->request->key);
     count_store(c, reply.status);
     probe_store(c, result, stored);
-    if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key.hash)) && result == CACHE_OK)
-        tenant_tell_set(c->conn->session.tenant, c->key.hash, size_stored(c));
+    if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key->hash)) && result == CACHE_OK)
+        tenant_tell_set(c->conn->session.tenant, c->key->hash, size_stored(c));
     tell_store(c, reply.status);
     if (reply.status == STATUS_TOO_LARGE || reply.status == STATUS_NO_MEMORY_STORING)
         drop_old_item(c);
@@ -405,20 +422,20 @@ enum execute_result command_store(const struct command *c)
     struct cache_store store = store_of(c);
     struct cache_stored stored = {0};
     enum cache_result result =
-        cache_store(thread(c), c->conn->session.cache, &c->key, c->now, &store, &stored);
+        cache_store(thread(c), c->conn->session.cache, c->key, c->now, &store, &stored);
     return command_end(answer_store(c, result, &stored));
 }
 
-static struct command command_of(struct conn *conn, const struct request *request, uint64_t hash)
+static struct command command_of(struct conn *conn, const struct request *request,
+                                 const struct cache_key *key)
 {
-    return (struct command){
-        conn, (struct request *)request, {request->key, hash}, conn->worker->now};
+    return (struct command){conn, (struct request *)request, key, conn->worker->now};
 }
 
-void execute_upload(struct conn *conn, const struct request *request, uint64_t hash,
+void execute_upload(struct conn *conn, const struct request *request, const struct cache_key *key,
                     struct cache_upload **upload)
 {
-    struct command c = command_of(conn, request, hash);
+    struct command c = command_of(conn, request, key);
     struct cache_store store = store_of(&c);
     struct cache_stored stored = {0};
     enum cache_result result = cache_upload_commit(thread(&c), upload, c.now, &store, &stored);
@@ -426,10 +443,10 @@ void execute_upload(struct conn *conn, const struct request *request, uint64_t h
         conn->closes_after_flush = true;
 }
 
-void execute_refuse_value(struct conn *conn, const struct request *request, uint64_t hash,
-                          enum status status)
+void execute_refuse_value(struct conn *conn, const struct request *request,
+                          const struct cache_key *key, enum status status)
 {
-    struct command c = command_of(conn, request, hash);
+    struct command c = command_of(conn, request, key);
     count_store(&c, status);
     tell_store(&c, status);
     drop_old_item(&c);
@@ -496,14 +513,14 @@ enum execute_result command_arith(const struct command *c)
     struct cache_item item;
     uint64_t number = 0;
     bool was_created = false;
-    enum cache_result result = cache_arith(thread(c), c->conn->session.cache, &c->key, c->now,
+    enum cache_result result = cache_arith(thread(c), c->conn->session.cache, c->key, c->now,
                                            &arith, &number, &was_created, &item);
     count_arith(c, result, was_created);
     tell_get(c, was_created ? CACHE_MISS : result, &item);
     if (arith.is_decrement)
-        PROBE(4, command__decr, c->conn->fd, c->key.bytes.p, c->key.bytes.n, number);
+        PROBE(4, command__decr, c->conn->fd, c->key->bytes.p, c->key->bytes.n, number);
     else
-        PROBE(4, command__incr, c->conn->fd, c->key.bytes.p, c->key.bytes.n, number);
+        PROBE(4, command__incr, c->conn->fd, c->key->bytes.p, c->key->bytes.n, number);
     struct reply reply = {.status = (uint8_t)status_of_arith(result)};
     if (result == CACHE_OK) {
         describe(&reply, &item, c->now);
@@ -533,13 +550,13 @@ enum execute_result command_delete(const struct command *c)
     if (UNLIKELY(is_watched))
         (void)look_at(c, &item);
     enum cache_result result =
-        cache_remove(thread(c), c->conn->session.cache, &c->key, c->now, &remove);
+        cache_remove(thread(c), c->conn->session.cache, c->key, c->now, &remove);
     PROBE(3, command__delete, c->conn->fd, r->key.p, r->key.n);
     prefixes_count_delete(c->conn->session.tenant->prefixes, r->key);
     if (result == CACHE_OK) {
         counter_add(&counters(c)->delete_hits, 1);
-        if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key.hash)))
-            tenant_tell_drop(c->conn->session.tenant, c->key.hash);
+        if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key->hash)))
+            tenant_tell_drop(c->conn->session.tenant, c->key->hash);
         if (UNLIKELY(is_watched))
             watch_delete(c->conn, r->key, r->dialect == DIALECT_META ? "md" : "delete",
                          item.item_class, item.n_value);

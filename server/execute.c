@@ -78,14 +78,14 @@ static enum execute_result refuse(struct conn *conn, const struct request *reque
 
 /* A value that is still to come gets a place of its own. */
 static enum execute_result begin_upload(struct conn *conn, const struct request *request,
-                                        uint64_t hash)
+                                        const struct cache_key *key)
 {
     enum status status;
-    if (upload_state_begin(conn, request, hash, &status)) {
+    if (upload_state_begin(conn, request, key->hash, &status)) {
         conn_enter(conn, CONN_VALUE);
         return EXECUTE_MOVED;
     }
-    execute_refuse_value(conn, request, hash, status);
+    execute_refuse_value(conn, request, key, status);
     return swallow_rest(conn, request) ? EXECUTE_MOVED : EXECUTE_NEXT;
 }
 
@@ -100,7 +100,8 @@ static enum execute_result finish(struct conn *conn, const struct request *reque
     return swallow_rest(conn, request) ? EXECUTE_MOVED : EXECUTE_NEXT;
 }
 
-enum execute_result execute(struct conn *conn, struct request *request, uint64_t hash)
+enum execute_result execute(struct conn *conn, struct request *request,
+                            const struct cache_key *key)
 {
     if (trace_is_on(conn))
         trace_request(conn, request);
@@ -117,7 +118,7 @@ enum execute_result execute(struct conn *conn, struct request *request, uint64_t
     MUST(function != NULL);
     bool has_rest = request->value.p == NULL && request->n_value + request->n_trailer > 0;
     if (UNLIKELY(has_rest) && function == command_store)
-        return begin_upload(conn, request, hash);
-    struct command command = {conn, request, {request->key, hash}, conn->worker->now};
+        return begin_upload(conn, request, key);
+    struct command command = {conn, request, key, conn->worker->now};
     return finish(conn, request, function(&command));
 }

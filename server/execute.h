@@ -12,16 +12,17 @@ enum execute_result {
     EXECUTE_CLOSE, /* write what is answered, then close */
 };
 
-/* Carries out one request. hash is cache_hash of its key, if it has one. */
-MUST_USE enum execute_result execute(struct conn *conn, struct request *request, uint64_t hash);
+/* Carries out one request. key is its key with the hash, if it has one. */
+MUST_USE enum execute_result execute(struct conn *conn, struct request *request,
+                                     const struct cache_key *key);
 
 /* The storage command whose value has arrived in *upload; takes the upload. */
-void execute_upload(struct conn *conn, const struct request *request, uint64_t hash,
+void execute_upload(struct conn *conn, const struct request *request, const struct cache_key *key,
                     struct cache_upload **upload);
 
 /* Refuses a storage command for want of room, with what this does to the old item. */
-void execute_refuse_value(struct conn *conn, const struct request *request, uint64_t hash,
-                          enum status status);
+void execute_refuse_value(struct conn *conn, const struct request *request,
+                          const struct cache_key *key, enum status status);
 
 /* Answers request->status. */
 void execute_refusal(struct conn *conn, const struct request *request);

@@ -117,14 +117,18 @@ enum progress {
     PROGRESS_CLOSE, /* write, then close */
 };
 
-/* What was answered before may hold memory back that a store needs: values that go out by reference
- * go first, and copied ones are not looked at again. */
-static bool must_write_first(struct conn *conn, const struct request *request)
+/* What was answered before may hold memory back that a request needs which is more than a look:
+ * values that go out by reference go first if it stores, and copied ones are not looked at again.
+ */
+static inline bool must_write_first(struct conn *conn, const struct request *request)
 {
     const struct output *out = &conn->worker->out;
-    if (UNLIKELY(output_has_refs(out)))
-        return output_is_full(out) || verb_takes_value(request->verb);
-    cache_thread_forget(conn->worker->cache_thread);
+    if (LIKELY(request->verb == VERB_GET && !(request->does & DO_VIVIFY)))
+        return output_is_full(out);
+    if (!output_has_refs(out))
+        cache_thread_forget(conn->worker->cache_thread);
+    else if (verb_takes_value(request->verb))
+        return true;
     return output_is_full(out);
 }
 
@@ -149,8 +153,8 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
         PROBE(3, process__command__start, conn->fd, in->p + entries[i].start, n_bytes);
         enum execute_result executed =
             LIKELY(!is_limited)
-                ? execute(conn, &entries[i].request, entries[i].hash)
-                : traffic_execute(conn, &entries[i].request, entries[i].hash, n_bytes);
+                ? execute(conn, &entries[i].request, &entries[i].key)
+                : traffic_execute(conn, &entries[i].request, &entries[i].key, n_bytes);
         PROBE(3, process__command__end, conn->fd, NULL, 0);
         switch (executed) {
         case EXECUTE_NEXT:

@@ -44,8 +44,8 @@ static size_t n_composed(const struct conn *conn)
     return conn->worker->out.n + conn->worker->out.n_ref;
 }
 
-enum execute_result traffic_execute(struct conn *conn, struct request *request, uint64_t hash,
-                                    size_t n_bytes)
+enum execute_result traffic_execute(struct conn *conn, struct request *request,
+                                    const struct cache_key *key, size_t n_bytes)
 {
     struct tenant *tenant = conn->session.tenant; /* a login may change it */
     conn->owes_pause = true;
@@ -55,12 +55,12 @@ enum execute_result traffic_execute(struct conn *conn, struct request *request, 
     if (is_refused) {
         request->status = (uint8_t)login_status_denied(request);
         atomic_fetch_add(&tenant->n_refused, 1);
-        return execute(conn, request, hash);
+        return execute(conn, request, key);
     }
     size_t n_before = n_composed(conn);
     uint64_t n_in = size_of(request, n_bytes);
     tenant_charge(tenant, is_operation(request), n_in, now_ns);
-    enum execute_result result = execute(conn, request, hash);
+    enum execute_result result = execute(conn, request, key);
     size_t n_after = n_composed(conn);
     if (n_after > n_before)
         tenant_charge(tenant, 0, n_after - n_before, now_ns);

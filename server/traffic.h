@@ -13,7 +13,7 @@ bool traffic_is_limited(const struct conn *conn);
  * the debt is more than TENANT_DELAY_MS can cover, a request for a key is refused instead, and
  * counted. What is refused is not booked: going on asking does not lengthen the debt. */
 MUST_USE enum execute_result traffic_execute(struct conn *conn, struct request *request,
-                                             uint64_t hash, size_t n_bytes);
+                                             const struct cache_key *key, size_t n_bytes);
 
 /* Books what a long answer has just put into the worker's output. */
 void traffic_book_part(struct conn *conn);

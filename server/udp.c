@@ -192,7 +192,7 @@ static bool execute_entry(struct udp_socket *socket, struct batch_entry *entry)
         refuse_half(socket, request);
         return false;
     }
-    enum execute_result result = execute(conn, request, entry->hash);
+    enum execute_result result = execute(conn, request, &entry->key);
     bool is_line_open = request->dialect == DIALECT_TEXT && request->verb == VERB_GET &&
                         !request->is_last && result == EXECUTE_NEXT;
     if (is_line_open)

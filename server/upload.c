@@ -32,7 +32,7 @@ bool upload_state_begin(struct conn *conn, const struct request *request, uint64
         memcpy(state->bytes + request->key.n, request->meta.p, request->meta.n);
     state->request.key = slice_of(state->bytes, request->key.n);
     state->request.meta = slice_of(state->bytes + request->key.n, request->meta.n);
-    struct cache_key key = {state->request.key, hash};
+    struct cache_key key = {.bytes = state->request.key, .hash = hash};
     enum cache_result result =
         cache_upload_create(worker->cache_thread, conn->session.cache, &key, request->n_value,
                             request->client_flags, &state->upload);
@@ -61,7 +61,8 @@ static enum upload_progress give_up(struct conn *conn)
 {
     struct upload_state *state = conn->upload;
     conn->n_swallow = (uint64_t)state->n_left + state->request.n_trailer;
-    execute_refuse_value(conn, &state->request, state->hash, STATUS_NO_MEMORY_STORING);
+    struct cache_key key = {.bytes = state->request.key, .hash = state->hash};
+    execute_refuse_value(conn, &state->request, &key, STATUS_NO_MEMORY_STORING);
     upload_state_abort(conn);
     conn_enter(conn, CONN_SWALLOW);
     return UPLOAD_DONE;
@@ -116,7 +117,8 @@ static enum upload_progress finish(struct conn *conn, struct input *in)
     in->at += request->n_trailer;
     conn->had_upload = request->n_value >= UPLOAD_LARGE;
     if (is_ended) {
-        execute_upload(conn, request, state->hash, &state->upload);
+        struct cache_key key = {.bytes = request->key, .hash = state->hash};
+        execute_upload(conn, request, &key, &state->upload);
     } else {
         request->verb = VERB_BAD;
         request->status = STATUS_BAD_DATA_CHUNK;

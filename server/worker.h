@@ -31,7 +31,7 @@ struct message {
 struct batch_entry {
     size_t start;         /* offset of its first byte in the input */
     struct parser before; /* the parser's state there */
-    uint64_t hash;
+    struct cache_key key; /* of the request, if it has one */
     struct request request;
 };
 

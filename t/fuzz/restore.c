@@ -45,7 +45,8 @@ static void store(struct cache_thread *thread, struct cache_tenant *tenant, cons
     struct cache_store store = {
         .mode = CACHE_SET, .exptime = exptime, .value = slice_of(value, n_value)};
     snprintf(text, sizeof text, "%s%u", prefix, number);
-    struct cache_key key = {slice_str(text), cache_hash(thread->cache, tenant, slice_str(text))};
+    struct cache_key key = {.bytes = slice_str(text),
+                            .hash = cache_hash(thread->cache, tenant, slice_str(text))};
     HOLDS(cache_store(thread, tenant, &key, NOW, &store, &stored) == CACHE_OK);
 }
 

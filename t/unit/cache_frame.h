@@ -55,7 +55,7 @@ static inline void frame_turn(struct frame *f)
 
 static inline struct cache_key frame_key(const struct frame *f, const char *text)
 {
-    struct cache_key key = {slice_str(text), 0};
+    struct cache_key key = {.bytes = slice_str(text)};
     key.hash = cache_hash(f->cache, f->tenant, key.bytes);
     return key;
 }
@@ -83,10 +83,12 @@ static inline enum cache_result frame_set_until(struct frame *f, const char *key
     return cache_store(f->thread, f->tenant, &k, f->now, &store, &stored);
 }
 
+/* A get that tells all there is to know of the item. */
 static inline enum cache_result frame_get(struct frame *f, const char *key, struct cache_item *item)
 {
+    static const struct cache_access plain = {0};
     struct cache_key k = frame_key(f, key);
-    return cache_get(f->thread, f->tenant, &k, f->now, item);
+    return cache_access(f->thread, f->tenant, &k, f->now, &plain, item);
 }
 
 static inline enum cache_result frame_access(struct frame *f, const char *key,

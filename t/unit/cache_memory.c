@@ -9,7 +9,7 @@ static enum cache_result put(struct cache_tenant *tenant, unsigned number, size_
     static uint8_t value[1 << 20];
     char text[32];
     snprintf(text, sizeof text, "key-%u", number);
-    struct cache_key k = {slice_str(text), 0};
+    struct cache_key k = {.bytes = slice_str(text)};
     k.hash = cache_hash(f.cache, tenant, k.bytes);
     struct cache_store store = {.value = {value, n_value}};
     struct cache_stored stored;
@@ -22,7 +22,7 @@ static bool has(struct cache_tenant *tenant, unsigned number)
     char text[32];
     struct cache_item item;
     snprintf(text, sizeof text, "key-%u", number);
-    struct cache_key k = {slice_str(text), 0};
+    struct cache_key k = {.bytes = slice_str(text)};
     k.hash = cache_hash(f.cache, tenant, k.bytes);
     frame_turn(&f);
     return cache_get(f.thread, tenant, &k, f.now, &item) == CACHE_OK;

@@ -314,6 +314,83 @@ START_TEST(access_is_remembered_unless_silent)
 }
 END_TEST
 
+/* ---- hints ---- */
+
+static struct cache_key hinted_key(const char *text)
+{
+    struct cache_key key = frame_key(&f, text);
+    key.hint = cache_prefetch_item(f.cache, key.hash);
+    return key;
+}
+
+static void assert_get(const struct cache_key *key, const char *value)
+{
+    struct cache_item item;
+    ck_assert_int_eq(cache_get(f.thread, f.tenant, key, f.now, &item),
+                     value == NULL ? CACHE_MISS : CACHE_OK);
+    if (value != NULL)
+        ck_assert(slice_is(slice_of(item.value, item.n_value), value));
+}
+
+/* Keys around the widths in which they are compared, with each byte changed in turn. */
+START_TEST(hinted_key_is_compared_whole)
+{
+    static const uint8_t lengths[] = {1, 7, 8, 9, 15, 16, 17, 20, 31, 32, 33, 47, 48, 250};
+    for (unsigned i = 0; i < sizeof lengths; i++) {
+        char text[CACHE_KEY_MAX + 1] = {0};
+        memset(text, 'a', lengths[i]);
+        ck_assert_int_eq(frame_set(&f, text, "here"), CACHE_OK);
+        struct cache_key key = hinted_key(text); /* its bytes are text's */
+        ck_assert_uint_ne(key.hint, 0);
+        assert_get(&key, "here");
+        for (unsigned at = 0; at < lengths[i]; at++) {
+            text[at]++;
+            assert_get(&key, NULL);
+            text[at]--;
+        }
+    }
+}
+END_TEST
+
+/* What a hint points at may have changed since, or never have been the key's. */
+START_TEST(hint_is_not_trusted)
+{
+    ck_assert_int_eq(frame_set(&f, "a", "1"), CACHE_OK);
+    ck_assert_int_eq(frame_set(&f, "b", "2"), CACHE_OK);
+    struct cache_key a = hinted_key("a"), wrong = a, none = frame_key(&f, "c");
+    wrong.hint = none.hint = hinted_key("b").hint;
+    assert_get(&a, "1");
+    assert_get(&wrong, "1");
+    assert_get(&none, NULL);
+    ck_assert_int_eq(frame_set(&f, "a", "3"), CACHE_OK);
+    assert_get(&a, "3");
+    ck_assert_int_eq(frame_remove(&f, "a"), CACHE_OK);
+    assert_get(&a, NULL);
+    ck_assert_int_eq(frame_set(&f, "a", "4"), CACHE_OK);
+    assert_get(&a, "4");
+    assert_get(&wrong, "4");
+}
+END_TEST
+
+/* A store with a wrong hint replaces the key's own item, and makes no second one. */
+START_TEST(hint_of_a_store_is_not_trusted)
+{
+    struct cache_store store = {.value = SLICE("new")};
+    struct cache_stored stored;
+    struct cache_remove remove = {0};
+    ck_assert_int_eq(frame_set(&f, "a", "1"), CACHE_OK);
+    ck_assert_int_eq(frame_set(&f, "b", "2"), CACHE_OK);
+    struct cache_key a = frame_key(&f, "a");
+    a.hint = _i == 0 ? hinted_key("a").hint : hinted_key("b").hint;
+    ck_assert_int_eq(cache_store(f.thread, f.tenant, &a, f.now, &store, &stored), CACHE_OK);
+    assert_value(&f, "a", "new");
+    assert_value(&f, "b", "2");
+    ck_assert_int_eq(cache_remove(f.thread, f.tenant, &a, f.now, &remove), CACHE_OK);
+    assert_miss(&f, "a");
+    assert_value(&f, "b", "2");
+}
+END_TEST
+
 START_TEST(miss_vivifies_once)
 {
     struct cache_access access = {.has_state = true,
@@ -882,6 +959,9 @@ int main(void)
     tcase_add_loop_test(tc, upload_lives_through_a_flush, 0, N_UPLOADS);
     tcase_add_loop_test(tc, upload_appends, 0, 2 * N_UPLOADS);
     tcase_add_test(tc, upload_refused_and_aborted_gives_memory_back);
+    tcase_add_test(tc, hinted_key_is_compared_whole);
+    tcase_add_test(tc, hint_is_not_trusted);
+    tcase_add_loop_test(tc, hint_of_a_store_is_not_trusted, 0, 2);
     tcase_add_test(tc, pin_keeps_bytes_over_a_flood);
     tcase_add_test(tc, pins_are_bounded);
     tcase_add_test(tc, walk_meets_everything_while_the_index_grows);
