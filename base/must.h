@@ -14,6 +14,8 @@ _Noreturn void must_fail(const char *file, int line, const char *condition);
 
 /* For the few functions of each request that a compiler would rather call. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+/* For what is rare behind them: laid out in the function, it would cost registers and a frame. */
+#define NEVER_INLINE static __attribute__((noinline))
 
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)

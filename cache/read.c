@@ -47,6 +47,7 @@ uint32_t cache_prefetch_item(const struct cache *cache, uint64_t hash)
         const char *item = (const char *)location_item(cache, bucket_location(bucket, slot));
         __builtin_prefetch(item);
         __builtin_prefetch(item + 64);
+        __builtin_prefetch(item + 128);
         return index_hint(index, bucket, slot);
     }
     return 0;
@@ -122,7 +123,7 @@ void item_describe_locked(const struct cache *cache, const struct found *found,
 }
 
 static enum cache_result get_locked(struct cache_thread *thread, struct cache_tenant *tenant,
-                                    const struct cache_key *key, uint32_t now, bool is_silent,
+                                    const struct cache_key *key, uint32_t now,
                                     struct cache_item *item_out)
 {
     struct place place;
@@ -130,8 +131,7 @@ static enum cache_result get_locked(struct cache_thread *thread, struct cache_te
     enum cache_result result = item_judge(&place.found, tenant_word(tenant), now);
     if (result == CACHE_OK) {
         item_describe_locked(thread->cache, &place.found, item_out);
-        if (!is_silent)
-            item_bump(place.found.item, now);
+        item_bump(place.found.item, now);
     }
     place_close(&place);
     return result;
@@ -159,28 +159,10 @@ enum cache_result cache_get(struct cache_thread *thread, struct cache_tenant *te
     if (UNLIKELY(result != CACHE_OK))
         return result;
     if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER))
-        return get_locked(thread, tenant, key, now, false, item_out);
+        return get_locked(thread, tenant, key, now, item_out);
     describe_value(thread->cache, &found, item_out);
     item_out->cas = item_cas(found.item);
     if (!is_bumped(found.item, now))
-        item_bump(found.item, now);
-    return CACHE_OK;
-}
-
-/* The same with all there is to know of the item. */
-static enum cache_result get_described(struct cache_thread *thread, struct cache_tenant *tenant,
-                                       const struct cache_key *key, uint32_t now, bool is_silent,
-                                       struct cache_item *item_out)
-{
-    struct found found;
-    enum cache_result result = find_shown(thread, tenant, key, now, &found);
-    if (UNLIKELY(result != CACHE_OK))
-        return result;
-    if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER))
-        return get_locked(thread, tenant, key, now, is_silent, item_out);
-    describe(thread->cache, &found, item_out);
-    item_out->cas = item_cas(found.item);
-    if (!is_silent && !is_bumped(found.item, now))
         item_bump(found.item, now);
     return CACHE_OK;
 }
@@ -281,19 +263,32 @@ static enum cache_result vivify(struct cache_thread *thread, struct cache_tenant
     return is_mine ? CACHE_OK : CACHE_NOT_STORED;
 }
 
-/* Most accesses with state meet an item without any: no lock then. */
-static bool needs_lock(struct cache_thread *thread, struct cache_tenant *tenant,
-                       const struct cache_key *key, uint32_t now, const struct cache_access *access)
+/* Most accesses meet an item that they leave as it is: no lock then. */
+static bool changes(const struct item *item, const struct cache_access *access, uint32_t now)
+{
+    uint32_t exptime = item_load_exptime(item);
+    return access->has_state && (item_load_state(item) != 0 ||
+                                 (access->does_recache && exptime != CACHE_NEVER &&
+                                  (uint64_t)exptime < (uint64_t)now + access->recache_ttl));
+}
+
+static enum cache_result access_once(struct cache_thread *thread, struct cache_tenant *tenant,
+                                     const struct cache_key *key, uint32_t now,
+                                     const struct cache_access *access, struct cache_item *item_out)
 {
     struct found found;
     if (access->does_touch)
-        return true;
-    if (!access->has_state || !lookup_find(thread->cache, tenant, key, &found))
-        return false;
-    uint32_t exptime = item_load_exptime(found.item);
-    return item_load_state(found.item) != 0 ||
-           (access->does_recache && exptime != CACHE_NEVER &&
-            (uint64_t)exptime < (uint64_t)now + access->recache_ttl);
+        return access_locked(thread, tenant, key, now, access, item_out);
+    enum cache_result result = find_shown(thread, tenant, key, now, &found);
+    if (result != CACHE_OK)
+        return result;
+    if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER || changes(found.item, access, now)))
+        return access_locked(thread, tenant, key, now, access, item_out);
+    describe(thread->cache, &found, item_out);
+    item_out->cas = item_cas(found.item);
+    if (!access->is_silent && !is_bumped(found.item, now))
+        item_bump(found.item, now);
+    return CACHE_OK;
 }
 
 enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant *tenant,
@@ -303,10 +298,7 @@ enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant 
     enum cache_result result;
     item_out->is_won = false;
     for (unsigned i = 0; i < STORE_TRIES; i++) {
-        if (needs_lock(thread, tenant, key, now, access))
-            result = access_locked(thread, tenant, key, now, access, item_out);
-        else
-            result = get_described(thread, tenant, key, now, access->is_silent, item_out);
+        result = access_once(thread, tenant, key, now, access, item_out);
         if (result == CACHE_OK || !access->does_vivify)
             return result;
         enum cache_result made = vivify(thread, tenant, key, now, access, item_out);

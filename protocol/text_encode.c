@@ -16,7 +16,7 @@ static bool text_is_hidden(const struct request *request, const struct reply *re
 }
 
 /* VALUE <key> <flags> <bytes> [<cas>] */
-static size_t put_value_line(const struct request *request, const struct reply *reply, uint8_t *out)
+ALWAYS_INLINE size_t put_value_line(const struct request *request, const struct reply *reply, uint8_t *out)
 {
     uint8_t *at = PUT_LITERAL(out, "VALUE ");
     at = put_slice(at, request->key);

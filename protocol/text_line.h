@@ -9,6 +9,9 @@
 #include "protocol/request.h"
 
 #include <stddef.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Largest value that text and meta can announce: 2^31 - 1 with its CR LF (protocol inventory of
  * memcached: larger numbers are malformed, not too large). */
@@ -53,7 +56,7 @@ static inline uint64_t spaces_in(uint64_t word)
 
 /* The first space at or behind at, or end: eight bytes at a time, the last eight overlapping. Keys
  * of some tens of bytes are too short for a call of memchr to pay. */
-static inline const uint8_t *find_space(const uint8_t *at, const uint8_t *end)
+static inline const uint8_t *find_space_narrow(const uint8_t *at, const uint8_t *end)
 {
     uint64_t word, spaces;
     if (end - at < (ptrdiff_t)sizeof word) {
@@ -73,6 +76,35 @@ static inline const uint8_t *find_space(const uint8_t *at, const uint8_t *end)
             at = end - sizeof word;
     }
 }
+
+#ifdef __SSE2__
+/* The spaces among sixteen bytes, as bits. */
+static inline unsigned spaces_in_16(const uint8_t *at)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(' ')));
+}
+
+/* The same by sixteen bytes where there are as many. */
+static inline const uint8_t *find_space(const uint8_t *at, const uint8_t *end)
+{
+    unsigned found;
+    if (end - at < 16)
+        return find_space_narrow(at, end);
+    for (;;) {
+        found = spaces_in_16(at);
+        if (found != 0)
+            return at + __builtin_ctz(found);
+        at += 16;
+        if (at >= end)
+            return end;
+        if (end - at < 16)
+            at = end - 16;
+    }
+}
+#else
+#define find_space find_space_narrow
+#endif
 
 /* The same for keys. */
 static inline struct slice line_key(struct line *line)

@@ -189,8 +189,8 @@ static enum parse_result bad(struct request *out, enum status status)
 }
 
 /* No newline yet: is there still room for one? */
-static enum parse_result wait_for_line(struct parser *parser, const uint8_t *p, size_t n,
-                                       struct request *out)
+NEVER_INLINE enum parse_result wait_for_line(struct parser *parser, const uint8_t *p, size_t n,
+                                             struct request *out)
 {
     parser->n_searched = (uint32_t)n;
     if (LIKELY(n <= TEXT_LINE_MAX))
@@ -222,27 +222,31 @@ static bool keys_fit(const struct line *line)
     return true;
 }
 
-/* One key of a get line; line.at is its first byte, p what the caller has not consumed. */
-static void take_key(struct parser *parser, const uint8_t *p, struct line line,
-                     const uint8_t *newline, struct request *out, size_t *n_consumed_out)
+/* One key of a get line; line.at is its first byte, no space, p what the caller has not consumed.
+ */
+ALWAYS_INLINE void take_key(struct parser *parser, const uint8_t *p, struct line line,
+                            const uint8_t *newline, struct request *out, size_t *n_consumed_out)
 {
     const struct command_row *row = &commands[parser->multiget - 1];
+    const uint8_t *end = find_space(line.at, line.end), *next = end;
+    while (next < line.end && *next == ' ')
+        next++;
     out->verb = row->verb;
     out->does = row->does;
     out->exptime = parser->exptime;
     out->command = slice_of(row->word, row->n_word);
-    out->key = line_key(&line);
-    line_skip_spaces(&line);
-    out->is_last = line_is_empty(&line);
-    if (out->is_last)
+    out->key = slice_of(line.at, (size_t)(end - line.at));
+    if (next == line.end) {
+        out->is_last = true;
         parser->multiget = 0;
-    const uint8_t *next = out->is_last ? newline + 1 : line.at;
+        next = newline + 1;
+    }
     parser->n_line_left = (uint32_t)(newline + 1 - next);
     *n_consumed_out = (size_t)(next - p);
 }
 
-static enum parse_result next_key(struct parser *parser, const uint8_t *p, size_t n,
-                                  struct request *out, size_t *n_consumed_out)
+NEVER_INLINE enum parse_result next_key(struct parser *parser, const uint8_t *p, size_t n,
+                                        struct request *out, size_t *n_consumed_out)
 {
     if (UNLIKELY(n < parser->n_line_left))
         return PARSE_MORE;
@@ -254,23 +258,24 @@ static enum parse_result next_key(struct parser *parser, const uint8_t *p, size_
 
 /* The first key of a get line, after a look at all of them. *n_consumed_out is the whole line,
  * which is what a refusal consumes. */
-static enum parse_result first_key(struct parser *parser, const struct command_row *row,
-                                   const uint8_t *p, struct line line, struct request *out,
-                                   size_t *n_consumed_out)
+NEVER_INLINE enum parse_result first_key(struct parser *parser, const struct command_row *row,
+                                         const uint8_t *p, struct line line, struct request *out,
+                                         size_t *n_consumed_out)
 {
     const uint8_t *newline = p + *n_consumed_out - 1;
-    struct slice exptime_word = SLICE("0");
+    bool has_exptime = row->shape == SHAPE_EXPTIME_KEYS;
+    struct slice exptime_word = {0};
     int64_t exptime = 0;
     if (UNLIKELY(*n_consumed_out > MULTIGET_LINE_MAX))
         return bad(out, STATUS_LINE_TOO_LONG);
-    if (row->shape == SHAPE_EXPTIME_KEYS)
+    if (UNLIKELY(has_exptime))
         exptime_word = line_word(&line);
     line_skip_spaces(&line);
     if (UNLIKELY(line_is_empty(&line) || !keys_fit(&line))) {
         request_refuse(out, STATUS_BAD_FORMAT);
         return PARSE_OK;
     }
-    if (UNLIKELY(!parse_exptime(exptime_word, &exptime))) {
+    if (UNLIKELY(has_exptime && !parse_exptime(exptime_word, &exptime))) {
         request_refuse(out, STATUS_BAD_EXPTIME);
         return PARSE_OK;
     }
@@ -306,39 +311,21 @@ static void parse_arguments(const struct command_row *row, struct line line, str
     }
 }
 
-/* get and set come first and by a compare of one word: they are nearly all of the traffic. */
-static const struct command_row *frequent_command(const uint8_t *p)
+/* A line that begins with another word than get; line.at is at its start. */
+NEVER_INLINE enum parse_result parse_command(struct parser *parser, const uint8_t *p,
+                                             struct line line, struct request *out,
+                                             size_t *n_consumed_out)
 {
-    if (memcmp(p, "get ", 4) == 0)
-        return &commands[COMMAND_get];
-    return memcmp(p, "set ", 4) == 0 ? &commands[COMMAND_set] : NULL;
-}
-
-enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, struct request *out,
-                             size_t *n_consumed_out)
-{
-    if (parser->multiget != 0)
-        return next_key(parser, p, n, out, n_consumed_out);
-    size_t n_searched = parser->n_searched < n ? parser->n_searched : 0;
-    const uint8_t *newline = memchr(p + n_searched, '\n', n - n_searched);
-    if (newline == NULL)
-        return wait_for_line(parser, p, n, out);
-    parser->n_searched = 0;
-    request_clear(out);
-    *n_consumed_out = (size_t)(newline + 1 - p);
-    if (UNLIKELY(*n_consumed_out < LINE_MIN)) {
-        request_refuse(out, STATUS_BAD_FORMAT);
-        return PARSE_OK;
-    }
-    struct line line = {p, line_end(p, newline)};
-    const struct command_row *row = frequent_command(p);
-    out->command = LIKELY(row != NULL) ? slice_of(p, 3) : line_word(&line);
-    if (LIKELY(row != NULL))
+    const struct command_row *row = &commands[COMMAND_set];
+    out->command = slice_of(p, 3);
+    if (LIKELY(memcmp(p, "set ", 4) == 0)) {
         line.at += 3;
-    else if (meta_parse(out->command, line, out))
-        return PARSE_OK;
-    else
+    } else {
+        out->command = line_word(&line);
+        if (meta_parse(out->command, line, out))
+            return PARSE_OK;
         row = find_command(out->command);
+    }
     if (UNLIKELY(row == NULL)) {
         if (is_http(line))
             return bad(out, STATUS_NONE);
@@ -349,4 +336,35 @@ enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, 
         return first_key(parser, row, p, line, out, n_consumed_out);
     parse_arguments(row, line, out);
     return PARSE_OK;
+}
+
+/* get and set are told by a compare of one word: they are nearly all of the traffic. */
+NEVER_INLINE enum parse_result parse_line(struct parser *parser, const uint8_t *p, size_t n,
+                                          struct request *out, size_t *n_consumed_out)
+{
+    size_t n_searched = parser->n_searched < n ? parser->n_searched : 0;
+    const uint8_t *newline = memchr(p + n_searched, '\n', n - n_searched);
+    if (UNLIKELY(newline == NULL))
+        return wait_for_line(parser, p, n, out);
+    parser->n_searched = 0;
+    request_clear(out);
+    *n_consumed_out = (size_t)(newline + 1 - p);
+    if (UNLIKELY(*n_consumed_out < LINE_MIN)) {
+        request_refuse(out, STATUS_BAD_FORMAT);
+        return PARSE_OK;
+    }
+    struct line line = {p, line_end(p, newline)};
+    if (memcmp(p, "get ", 4) != 0)
+        return parse_command(parser, p, line, out, n_consumed_out);
+    line.at += 3;
+    out->command = slice_of(p, 3);
+    return first_key(parser, &commands[COMMAND_get], p, line, out, n_consumed_out);
+}
+
+enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, struct request *out,
+                             size_t *n_consumed_out)
+{
+    if (parser->multiget != 0)
+        return next_key(parser, p, n, out, n_consumed_out);
+    return parse_line(parser, p, n, out, n_consumed_out);
 }

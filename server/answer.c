@@ -21,9 +21,8 @@ bool answer_text(struct conn *conn, const struct request *request, struct slice 
     return answer(conn, request, &reply);
 }
 
-/* The value goes out by reference, from where it lies. */
-static bool answer_ref(struct conn *conn, const struct request *request, const struct reply *reply,
-                       const struct cache_item *item)
+bool answer_ref(struct conn *conn, const struct request *request, const struct reply *reply,
+                const struct cache_item *item)
 {
     struct output *out = &conn->worker->out;
     if (encode_is_hidden(request, reply))
@@ -37,20 +36,6 @@ static bool answer_ref(struct conn *conn, const struct request *request, const s
         return false;
     }
     out->n += encode_tail(request, reply, out->p + out->n);
-    return true;
-}
-
-bool answer_item(struct conn *conn, const struct request *request, const struct reply *reply,
-                 const struct cache_item *item)
-{
-    struct output *out = &conn->worker->out;
-    if (!reply->has_value)
-        return answer(conn, request, reply);
-    if (UNLIKELY(item->value == NULL || item->n_value >= OUTPUT_REF_MIN))
-        return answer_ref(conn, request, reply, item);
-    if (!output_reserve(out, ENCODE_HEAD_MAX + item->n_value + ENCODE_TAIL_MAX))
-        return false;
-    out->n += encode_whole(request, reply, slice_of(item->value, item->n_value), out->p + out->n);
     return true;
 }
 

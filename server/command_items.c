@@ -129,7 +129,7 @@ static inline void tell_get(const struct command *c, enum cache_result result,
               is_hit ? item->n_value : 0);
 }
 
-static bool answer_found(const struct command *c, const struct cache_item *item)
+ALWAYS_INLINE bool answer_found(const struct command *c, const struct cache_item *item)
 {
     const struct request *r = c->request;
     struct reply reply = {.status = STATUS_HIT};

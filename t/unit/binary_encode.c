@@ -58,6 +58,10 @@ START_TEST(hit_with_key)
     struct reply reply = {.status = STATUS_HIT, .has_value = true, .n_value = 3, .cas = 9};
     size_t n = binary_encoder.head(&request, &reply, out);
     ck_assert_uint_eq(n, 24 + 4 + 250);
+    uint8_t whole[ENCODE_HEAD_MAX];
+    ck_assert_uint_eq(binary_encoder.whole(&request, &reply, SLICE("abc"), whole), n + 3);
+    ck_assert_mem_eq(whole, out, n);
+    ck_assert_mem_eq(whole + n, "abc", 3);
     check_header(n, opcodes[_i][0], 250, 4, 0, 4 + 250 + 3, 9);
     ck_assert_uint_eq(out[28], 'k');
 }

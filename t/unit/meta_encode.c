@@ -36,6 +36,7 @@ static void answer(const char *line, struct reply reply, struct picture *picture
     ck_assert(parse_line(line, &request));
     if (request.verb == VERB_BAD)
         reply = (struct reply){.status = request.status};
+    check_whole(&request, &reply);
     size_t n_head = encode_head(&request, &reply, out);
     ck_assert_uint_le(n_head, ENCODE_HEAD_MAX);
     bool is_hidden = encode_is_hidden(&request, &reply);

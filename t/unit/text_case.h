@@ -4,6 +4,7 @@
 #ifndef T_UNIT_TEXT_CASE_H
 #define T_UNIT_TEXT_CASE_H
 
+#include "protocol/encode.h"
 #include "protocol/parse.h"
 #include "t/unit/fence.h"
 #include "t/unit/unit.h"
@@ -175,6 +176,21 @@ static inline void case_run(const uint8_t *bytes, size_t n, size_t n_step, struc
     if (!is_bad && n_gone < n)
         draw(picture, "%sMORE", picture->n > 0 ? "; " : "");
     fence_destroy(&fence);
+}
+
+/* encode_whole says the same as head, value and tail one by one. */
+static inline void check_whole(const struct request *request, const struct reply *reply)
+{
+    uint8_t parts[ENCODE_HEAD_MAX + ENCODE_TAIL_MAX + 8], whole[sizeof parts];
+    struct slice value = SLICE("<value>");
+    size_t n = encode_head(request, reply, parts);
+    if (reply->has_value && !encode_is_hidden(request, reply)) {
+        memcpy(parts + n, value.p, value.n);
+        n += value.n;
+    }
+    n += encode_tail(request, reply, parts + n);
+    size_t n_whole = encode_whole(request, reply, value, whole);
+    ck_assert(slice_equal(slice_of(whole, n_whole), slice_of(parts, n)));
 }
 
 static inline void case_check(const struct text_row *row)

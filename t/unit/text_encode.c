@@ -30,6 +30,7 @@ static void answer(const char *line, const struct reply *reply, struct picture *
         struct reply answered = *reply;
         if (request.verb == VERB_BAD)
             answered = (struct reply){.status = request.status};
+        check_whole(&request, &answered);
         size_t n_head = encode_head(&request, &answered, out);
         bool has_value = answered.has_value && !encode_is_hidden(&request, &answered);
         draw(picture, "%.*s%s", (int)n_head, (char *)out, has_value ? "<value>" : "");
