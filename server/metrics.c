@@ -55,22 +55,24 @@ static void answer(struct evhttp_request *request, const char *type, struct evbu
     evhttp_send_reply(request, HTTP_OK, "OK", body);
 }
 
-static void answer_metrics(struct metrics *m, struct evhttp_request *request, struct evbuffer *body)
+static void answer_seen(struct metrics *m, struct evhttp_request *request, struct evbuffer *body,
+                        bool (*render)(const struct seen *, struct evbuffer *), const char *type)
 {
     metrics_see(m->server, &m->seen);
-    if (metrics_text(&m->seen, body))
-        answer(request, "text/plain; version=0.0.4; charset=utf-8", body);
+    if (render(&m->seen, body))
+        answer(request, type, body);
     else
         evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
 }
 
+static void answer_metrics(struct metrics *m, struct evhttp_request *request, struct evbuffer *body)
+{
+    answer_seen(m, request, body, metrics_text, "text/plain; version=0.0.4; charset=utf-8");
+}
+
 static void answer_json(struct metrics *m, struct evhttp_request *request, struct evbuffer *body)
 {
-    metrics_see(m->server, &m->seen);
-    if (status_json(&m->seen, body))
-        answer(request, "application/json", body);
-    else
-        evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
+    answer_seen(m, request, body, status_json, "application/json");
 }
 
 static void answer_health(struct metrics *m, struct evhttp_request *request, struct evbuffer *body)

@@ -102,8 +102,6 @@ int process_set_limits(const struct settings *settings)
     return EXIT_NO_RESOURCE;
 }
 
-/* Leaves the terminal or service manager that started it. The parent stays until the child tells
- * how its start went, and ends as the child would: who starts keepd -d learns whether it serves. */
 static int wait_for_child(int fd)
 {
     unsigned char code;
@@ -120,6 +118,8 @@ static int refuse_daemon(void)
     return EXIT_BAD_VALUE;
 }
 
+/* Leaves the terminal or service manager that started it. The parent stays until the child tells
+ * how its start went, and ends as the child would: who starts keepd -d learns whether it serves. */
 int process_daemonize(const struct settings *settings, int *parent_fd_out)
 {
     int ends[2];
@@ -191,9 +191,11 @@ void process_write_pid(const char *path)
         return;
     }
     fprintf(file, "%ld\n", (long)getpid());
-    if (fclose(file) != 0 || rename(temporary, path) != 0)
-        fprintf(stderr, "Could not rename the pid file from %s to %s: %s\n", temporary, path,
-                strerror(errno));
+    if (fclose(file) == 0 && rename(temporary, path) == 0)
+        return;
+    fprintf(stderr, "Could not rename the pid file from %s to %s: %s\n", temporary, path,
+            strerror(errno));
+    (void)unlink(temporary);
 }
 
 void process_remove_pid(const char *path)

@@ -353,7 +353,7 @@ def odd_datagrams_change_nothing():
         server.check_alive()
 
 
-@case
+@case(keepd_only="each thread has a copy")
 def stats_conns_lists_the_sockets():
     with Server("-U", -1, listen="127.0.0.1") as server, Client(server) as c:
         assert c.ask(b"version\r\n").startswith(b"VERSION")
