@@ -24,17 +24,15 @@ static bool refresh_tls(struct server *server, struct tls_report *report)
 
 void refresh_tend(struct server *server)
 {
-    struct tls_info info;
+    struct tls_expiry expiry;
     if (server->tls == NULL)
         return;
     tls_tick(server->tls, server_now(server));
-    if (tls_expiry_warning(server->tls, server_now(server)) < 0)
-        return;
-    tls_info(server->tls, server_now(server), &info);
-    sysevent(server, LOG_LEVEL_WARNING,
-             info.days_left < 0 ? "certificate_has_expired" : "certificate_expires",
-             LOG_STR("subject", info.subject), LOG_STR("serial", info.serial),
-             LOG_NUMBER("days_left", info.days_left < 0 ? 0 : info.days_left), LOG_END);
+    while (tls_expiry_warning(server->tls, server_now(server), &expiry))
+        sysevent(server, LOG_LEVEL_WARNING,
+                 expiry.days_left < 0 ? "certificate_has_expired" : "certificate_expires",
+                 LOG_STR("subject", expiry.subject), LOG_STR("serial", expiry.serial),
+                 LOG_NUMBER("days_left", expiry.days_left < 0 ? 0 : expiry.days_left), LOG_END);
 }
 
 /* Users and tenants; a bad file changes nothing. */

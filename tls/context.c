@@ -270,13 +270,13 @@ static bool load_named(struct context *context, struct tls_report *report)
     context->n_named = config->n_named;
     for (size_t i = 0; i < config->n_named; i++) {
         const struct tls_named *row = &config->named[i];
-        struct certificate_facts facts;
         if (row->name == NULL || row->name[0] == '\0')
             return report_fail(report, CHECK_WORDS, row->chain_cert, "it has no server name");
         context->named[i].name = lower_copy(row->name);
         if (context->named[i].name == NULL)
             return report_fail(report, CHECK_WORDS, row->chain_cert, "out of memory");
-        context->named[i].ssl_ctx = load_ssl_ctx(context, row, TLS_KEY_PEM, &facts, report);
+        context->named[i].ssl_ctx =
+            load_ssl_ctx(context, row, TLS_KEY_PEM, &context->certificates[i + 1].facts, report);
         if (context->named[i].ssl_ctx == NULL)
             return false;
         if (!share_trust(context, context->named[i].ssl_ctx))
@@ -327,8 +327,14 @@ struct context *context_create(struct tls *tls, const struct tls_config *config,
 {
     report_clear(report_out);
     struct context *context = calloc(1, sizeof *context);
-    if (context == NULL || !config_copy(config, &context->config)) {
-        free(context);
+    bool is_whole = context != NULL && config_copy(config, &context->config);
+    if (is_whole) {
+        context->n_certificates = 1 + config->n_named;
+        context->certificates = calloc(context->n_certificates, sizeof *context->certificates);
+        is_whole = context->certificates != NULL;
+    }
+    if (!is_whole) {
+        context_destroy(&context);
         (void)report_fail(report_out, CHECK_WORDS, config->chain_cert, "out of memory");
         return NULL;
     }
@@ -336,8 +342,8 @@ struct context *context_create(struct tls *tls, const struct tls_config *config,
     context->config.has_kernel_tls = config->has_kernel_tls && tls->has_kernel_tls;
     context->loaded_s = now_s;
     struct tls_named main_files = {NULL, context->config.chain_cert, context->config.key};
-    context->ssl_ctx =
-        load_ssl_ctx(context, &main_files, context->config.key_format, &context->facts, report_out);
+    context->ssl_ctx = load_ssl_ctx(context, &main_files, context->config.key_format,
+                                    &context->certificates[0].facts, report_out);
     if (context->ssl_ctx == NULL || !load_trust(context, report_out) ||
         !load_named(context, report_out)) {
         context_destroy(&context);
@@ -360,6 +366,7 @@ void context_destroy(struct context **context)
         SSL_CTX_free(c->named[i].ssl_ctx);
     }
     free(c->named);
+    free(c->certificates);
     SSL_CTX_free(c->ssl_ctx);
     config_fini(&c->config);
     free(c);

@@ -18,6 +18,11 @@ struct context_offer {
     char ciphers[1024];
 };
 
+struct context_certificate {
+    struct certificate_facts facts;
+    int warned_days; /* the last warning of its end; under tls's lock */
+};
+
 struct context_named {
     char *name; /* lower case */
     SSL_CTX *ssl_ctx;
@@ -29,7 +34,8 @@ struct context {
     struct context_named *named;
     size_t n_named;
     struct tls_config config;
-    struct certificate_facts facts;
+    struct context_certificate *certificates; /* the default one, then those of named */
+    size_t n_certificates;
     struct context_offer offer;
     uint8_t trust[CONTEXT_TRUST_SIZE]; /* digest of CA and CRL: the same = the same verdicts */
     int64_t crl_next_update_s;

@@ -39,7 +39,6 @@ struct tls {
     int64_t last_reload_s;
     bool last_reload_worked;
     char last_reload_text[TLS_REPORT_SIZE];
-    int warned_days; /* the last warning given for the current certificate */
 };
 
 /* Takes the current context for a session; state_drop gives it back, and may free it and tls. */

@@ -19,12 +19,27 @@ static void free_tls(struct tls *tls)
     free(tls);
 }
 
+static bool is_same(const struct context_certificate *a, const struct context_certificate *b)
+{
+    return strcmp(a->facts.fingerprint, b->facts.fingerprint) == 0;
+}
+
+/* Who was warned of a certificate's end is not warned again because of a reload. */
+static int warned_before(const struct context *old, const struct context_certificate *certificate)
+{
+    for (size_t i = 0; old != NULL && i < old->n_certificates; i++)
+        if (is_same(&old->certificates[i], certificate))
+            return old->certificates[i].warned_days;
+    return NOT_WARNED;
+}
+
 /* Under the lock. */
 static void set_current(struct tls *tls, struct context *context)
 {
-    const struct context *old = tls->current;
-    if (old == NULL || strcmp(old->facts.fingerprint, context->facts.fingerprint) != 0)
-        tls->warned_days = NOT_WARNED;
+    for (size_t i = 0; i < context->n_certificates; i++) {
+        struct context_certificate *certificate = &context->certificates[i];
+        certificate->warned_days = warned_before(tls->current, certificate);
+    }
     context->generation = ++tls->n_loads;
     context->n_refs = 1;
     context->next = tls->contexts;
@@ -170,7 +185,7 @@ static int days_until(int64_t end_s, int64_t now_s)
 /* Under the lock, as the next two. */
 static void describe_context(const struct context *context, struct tls_info *info)
 {
-    const struct certificate_facts *facts = &context->facts;
+    const struct certificate_facts *facts = &context->certificates[0].facts;
     memcpy(info->subject, facts->subject, sizeof info->subject);
     memcpy(info->issuer, facts->issuer, sizeof info->issuer);
     memcpy(info->serial, facts->serial, sizeof info->serial);
@@ -191,7 +206,7 @@ static void count_sessions(const struct tls *tls, struct tls_info *info)
     for (const struct context *c = tls->contexts; c != NULL; c = c->next) {
         unsigned n = c == tls->current ? c->n_refs - 1 : c->n_refs;
         info->n_sessions += n;
-        if (strcmp(c->facts.fingerprint, tls->current->facts.fingerprint) != 0)
+        if (!is_same(c->certificates, tls->current->certificates))
             info->n_sessions_old += n;
     }
 }
@@ -209,21 +224,35 @@ void tls_info(struct tls *tls, int64_t now_s, struct tls_info *info_out)
     info_out->days_left = days_until(info_out->not_after_s, now_s);
 }
 
-int tls_expiry_warning(struct tls *tls, int64_t now_s)
+/* The last step that an end in left_s has passed. */
+static int step_of(int64_t left_s)
 {
-    int due = -1;
+    for (size_t i = 0; i < sizeof warning_days / sizeof *warning_days; i++)
+        if (left_s <= (int64_t)warning_days[i] * DAY_S)
+            return warning_days[i];
+    return NOT_WARNED;
+}
+
+bool tls_expiry_warning(struct tls *tls, int64_t now_s, struct tls_expiry *expiry_out)
+{
+    bool is_due = false;
     (void)pthread_mutex_lock(&tls->lock);
-    int64_t left_s = tls->current->facts.not_after_s - now_s;
-    for (size_t i = 0; i < sizeof warning_days / sizeof *warning_days; i++) {
-        int days = warning_days[i];
-        if (left_s > (int64_t)days * DAY_S)
+    struct context *current = tls->current;
+    for (size_t i = 0; !is_due && i < current->n_certificates; i++) {
+        struct context_certificate *certificate = &current->certificates[i];
+        const struct certificate_facts *facts = &certificate->facts;
+        int step = step_of(facts->not_after_s - now_s);
+        if (step >= certificate->warned_days)
             continue;
-        if (days < tls->warned_days)
-            due = tls->warned_days = days;
-        break;
+        is_due = true;
+        certificate->warned_days = step;
+        memcpy(expiry_out->subject, facts->subject, sizeof expiry_out->subject);
+        memcpy(expiry_out->serial, facts->serial, sizeof expiry_out->serial);
+        expiry_out->step = step;
+        expiry_out->days_left = days_until(facts->not_after_s, now_s);
     }
     (void)pthread_mutex_unlock(&tls->lock);
-    return due;
+    return is_due;
 }
 
 void tls_counters(struct tls *tls, struct tls_counters *counters_out)

@@ -108,9 +108,16 @@ struct tls_info {
 
 void tls_info(struct tls *tls, int64_t now_s, struct tls_info *info_out);
 
-/* Is a warning about the end of the certificate due? 30, 7, 1 (days) or 0 (ended), each once per
- * certificate; -1 = nothing to say. */
-int tls_expiry_warning(struct tls *tls, int64_t now_s);
+/* The end of a certificate, the default one or one of a name, that the operator is to hear of. */
+struct tls_expiry {
+    char subject[256];
+    char serial[72];
+    int step;      /* which warning: 30, 7, 1 (days) or 0 (ended) */
+    int days_left; /* as in tls_info */
+};
+
+/* Is a warning due? Each step once for each certificate; to be asked until false. */
+MUST_USE bool tls_expiry_warning(struct tls *tls, int64_t now_s, struct tls_expiry *expiry_out);
 
 /* Sums since start. */
 struct tls_counters {

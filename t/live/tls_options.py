@@ -234,6 +234,12 @@ def the_end_is_announced():
         if event:
             assert "event=%s " % event in lines[0], (left_s, lines)
             assert "days_left=%s" % stats["days_left"] in lines[0] and "CN=localhost" in lines[0], lines
+    named = issue("ends-named", "/CN=other.example", now + 3 * DAY_S, "DNS:other.example")
+    words = ["ssl_named=other.example:%s:%s" % (cert(named + ".pem"), cert(named + ".key"))]
+    with TlsServer("-m", 64, words=words) as server:
+        server.check_alive()
+    lines = [n for n in server.log().splitlines() if "event=certificate_" in n]
+    assert len(lines) == 1 and "CN=other.example" in lines[0] and "days_left=2" in lines[0], lines
 
 
 run()

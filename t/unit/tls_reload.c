@@ -94,6 +94,17 @@ START_TEST(info_of_the_defaults)
 }
 END_TEST
 
+/* The step that is due, -1 = none; a second one at the same time is a mistake here. */
+static int due_step(struct tls *tls, int64_t now_s)
+{
+    struct tls_expiry expiry;
+    if (!tls_expiry_warning(tls, now_s, &expiry))
+        return -1;
+    int step = expiry.step;
+    ck_assert(!tls_expiry_warning(tls, now_s, &expiry));
+    return step;
+}
+
 START_TEST(expiry_is_told_once_for_each_step)
 {
     struct tls_config config = pair_config();
@@ -108,16 +119,47 @@ START_TEST(expiry_is_told_once_for_each_step)
         {DAY_S, 1},       {60, -1},         {0, 0},           {-60, -1},      {-DAY_S, -1},
     };
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-        ck_assert_int_eq(tls_expiry_warning(tls, info.not_after_s - steps[i].before_s),
-                         steps[i].due);
+        ck_assert_int_eq(due_step(tls, info.not_after_s - steps[i].before_s), steps[i].due);
     struct tls_report report;
     ck_assert(tls_reload(tls, NULL, pair_now(), &report));
-    ck_assert_int_eq(tls_expiry_warning(tls, info.not_after_s), -1);
+    ck_assert_int_eq(due_step(tls, info.not_after_s), -1);
     config.chain_cert = pair_file("named.pem");
     config.key = pair_file("named.key");
     ck_assert(tls_reload(tls, &config, pair_now(), &report));
     tls_info(tls, pair_now(), &info);
-    ck_assert_int_eq(tls_expiry_warning(tls, info.not_after_s - 3 * DAY_S), 7);
+    ck_assert_int_eq(due_step(tls, info.not_after_s - 3 * DAY_S), 7);
+    tls_destroy(&tls);
+}
+END_TEST
+
+/* Each certificate has its own steps, whichever ends first; a reload keeps them. */
+START_TEST(expiry_of_a_named_certificate_is_told)
+{
+    struct tls_named named = {"old.example", pair_file("expired.pem"), pair_file("expired.key")};
+    struct tls_config config = pair_config();
+    config.named = &named;
+    config.n_named = 1;
+    struct tls_report report;
+    struct tls *tls = tls_create(&config, pair_now(), &report);
+    ck_assert_ptr_nonnull(tls);
+    struct tls_expiry expiry;
+    struct tls_info info;
+    tls_info(tls, pair_now(), &info);
+    ck_assert(tls_expiry_warning(tls, pair_now(), &expiry));
+    ck_assert_int_eq(expiry.step, 0);
+    ck_assert_int_lt(expiry.days_left, -2000);
+    ck_assert_str_ne(expiry.serial, info.serial);
+    ck_assert(!tls_expiry_warning(tls, pair_now(), &expiry));
+    ck_assert(tls_expiry_warning(tls, info.not_after_s - 20 * DAY_S, &expiry));
+    ck_assert_int_eq(expiry.step, 30);
+    ck_assert_int_eq(expiry.days_left, 20);
+    ck_assert_str_eq(expiry.serial, info.serial);
+    named.chain_cert = pair_file("named.pem");
+    named.key = pair_file("named.key");
+    ck_assert(tls_reload(tls, &config, pair_now(), &report));
+    ck_assert(tls_expiry_warning(tls, info.not_after_s - 20 * DAY_S, &expiry));
+    ck_assert_str_eq(expiry.subject, "CN=cache.example");
+    ck_assert(!tls_expiry_warning(tls, info.not_after_s - 20 * DAY_S, &expiry));
     tls_destroy(&tls);
 }
 END_TEST
@@ -200,6 +242,7 @@ int main(void)
     tcase_add_test(tc, session_outlives_tls);
     tcase_add_test(tc, info_of_the_defaults);
     tcase_add_test(tc, expiry_is_told_once_for_each_step);
+    tcase_add_test(tc, expiry_of_a_named_certificate_is_told);
     tcase_add_test(tc, reload_under_load);
     suite_add_tcase(suite, tc);
     return pair_run(suite);
