@@ -428,16 +428,6 @@ bool auth_tenant_get(struct auth *auth, uint32_t id, struct auth_tenant *tenant_
     return is_there;
 }
 
-bool auth_tenant_find(struct auth *auth, struct slice name, struct auth_tenant *tenant_out)
-{
-    struct users *users = auth_users_take(auth);
-    const struct auth_tenant *tenant = users_find_tenant(users, name);
-    if (tenant != NULL)
-        *tenant_out = *tenant;
-    users_drop(&users);
-    return tenant != NULL;
-}
-
 /* ---- what stats show ---- */
 
 void auth_denials_each(struct auth *auth, uint32_t tenant, auth_denial_fn *fn, void *arg)

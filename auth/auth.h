@@ -143,10 +143,8 @@ struct auth_tenant {
 typedef void auth_tenant_fn(void *arg, const struct auth_tenant *tenant);
 void auth_tenants_each(struct auth *auth, auth_tenant_fn *fn, void *arg);
 
-/* One tenant by id or by name; false when the current set has none. Thread: any. */
+/* One tenant by id; false when the current set has none. Thread: any. */
 MUST_USE bool auth_tenant_get(struct auth *auth, uint32_t id, struct auth_tenant *tenant_out);
-MUST_USE bool auth_tenant_find(struct auth *auth, struct slice name,
-                               struct auth_tenant *tenant_out);
 
 /* ---- sessions ---------------------------------------------------------------------------------
  */
@@ -251,7 +249,7 @@ void auth_collect(struct auth_session *session, struct auth_now now,
 MUST_USE enum auth_result auth_login_external(struct auth_session *session, struct auth_now now);
 
 /* The identity of an authenticated session, otherwise NULL. It lives as long as the session does
- * and no new login begins; take a reference to keep it longer. Owner. */
+ * and no new login begins. Owner. */
 struct auth_identity *auth_session_identity(const struct auth_session *session);
 
 /* ---- identities -------------------------------------------------------------------------------
@@ -263,14 +261,10 @@ enum {
 #undef RIGHT
 };
 
-void auth_identity_take(struct auth_identity *identity);
-void auth_identity_drop(struct auth_identity **identity);
-
-/* Thread of the next ones: any that holds a reference. */
+/* Thread of the next ones: any, while the session keeps the identity. */
 const char *auth_identity_user(const struct auth_identity *identity);
 uint32_t auth_identity_tenant(const struct auth_identity *identity);
-uint32_t auth_identity_rights(const struct auth_identity *identity);     /* AUTH_RIGHT_ bits */
-uint64_t auth_identity_generation(const struct auth_identity *identity); /* of the login */
+uint32_t auth_identity_rights(const struct auth_identity *identity); /* AUTH_RIGHT_ bits */
 
 /* False once its user or secret was removed, disabled or has run out: send 0x20 once and close. */
 bool auth_identity_is_current(const struct auth_identity *identity, int64_t wall_s);

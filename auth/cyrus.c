@@ -409,14 +409,6 @@ bool cyrus_check_outside(struct cyrus_exchange *exchange, struct slice name, str
                           (const char *)password.p, (unsigned)password.n) == SASL_OK;
 }
 
-const char *cyrus_user(struct cyrus_exchange *exchange)
-{
-    const void *name = NULL;
-    if (sasl_getprop(exchange->conn, SASL_USERNAME, &name) != SASL_OK)
-        return NULL;
-    return name;
-}
-
 const char *cyrus_reason(struct cyrus_exchange *exchange)
 {
     const char *reason = sasl_errdetail(exchange->conn);

@@ -64,9 +64,6 @@ enum cyrus_result cyrus_next(struct cyrus_exchange *exchange, struct slice data,
 MUST_USE bool cyrus_check_outside(struct cyrus_exchange *exchange, struct slice name,
                                   struct slice password);
 
-/* The authenticated name after CYRUS_DONE; NULL when cyrus has none. */
-const char *cyrus_user(struct cyrus_exchange *exchange);
-
 /* Why it failed, for the operator. */
 const char *cyrus_reason(struct cyrus_exchange *exchange);
 

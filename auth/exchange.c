@@ -431,8 +431,7 @@ enum session_turn exchange_run(struct auth_session *session, uint64_t now_ms,
         return TURN_LATER;
     secret_destroy(&session->data);
     if (!keep_out(session)) {
-        if (session->proven != NULL)
-            auth_identity_drop(&session->proven);
+        identity_destroy(&session->proven);
         session->outcome = (struct auth_outcome){.verdict = AUTH_FAILURE};
         session->state = EXCHANGE_FAILED;
     }

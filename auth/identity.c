@@ -3,13 +3,11 @@
 #include <stdlib.h>
 
 struct auth_identity {
-    atomic_uint references;
     struct auth *auth;
     struct auth_identity *next; /* auth->lock */
     struct auth_identity *previous;
     char user[AUTH_NAME_MAX + 1];
     uint32_t tenant;
-    uint64_t generation;
     struct proof proof;
     atomic_uint rights;
     atomic_bool is_revoked;
@@ -120,7 +118,6 @@ struct auth_identity *identity_create(struct auth *auth, struct slice name,
         free(identity);
         return NULL;
     }
-    atomic_init(&identity->references, 1);
     atomic_init(&identity->is_revoked, false);
     identity->auth = auth;
     identity->proof = *proof;
@@ -131,7 +128,6 @@ struct auth_identity *identity_create(struct auth *auth, struct slice name,
     *reason_out = standing_of(auth->users, name, proof, wall_s, &standing);
     if (*reason_out == NULL) {
         identity->tenant = standing.tenant;
-        identity->generation = auth->users->generation;
         atomic_init(&identity->rights, standing.rights);
         atomic_init(&identity->not_after, standing.not_after);
         identity_link(identity);
@@ -161,16 +157,11 @@ size_t identities_review(struct auth *auth, int64_t wall_s)
     return n_revoked;
 }
 
-void auth_identity_take(struct auth_identity *identity)
-{
-    atomic_fetch_add_explicit(&identity->references, 1, memory_order_relaxed);
-}
-
-void auth_identity_drop(struct auth_identity **identity)
+void identity_destroy(struct auth_identity **identity)
 {
     struct auth_identity *i = *identity;
     *identity = NULL;
-    if (i == NULL || atomic_fetch_sub_explicit(&i->references, 1, memory_order_acq_rel) != 1)
+    if (i == NULL)
         return;
     pthread_mutex_lock(&i->auth->lock);
     identity_unlink(i);
@@ -192,11 +183,6 @@ uint32_t auth_identity_tenant(const struct auth_identity *identity)
 uint32_t auth_identity_rights(const struct auth_identity *identity)
 {
     return atomic_load_explicit(&identity->rights, memory_order_relaxed);
-}
-
-uint64_t auth_identity_generation(const struct auth_identity *identity)
-{
-    return identity->generation;
 }
 
 bool auth_identity_is_current(const struct auth_identity *identity, int64_t wall_s)

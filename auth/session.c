@@ -10,10 +10,8 @@ static struct auth_session *session_of(struct pool_job *job)
 static void session_free(struct auth_session *session)
 {
     exchange_close(session);
-    if (session->identity != NULL)
-        auth_identity_drop(&session->identity);
-    if (session->proven != NULL)
-        auth_identity_drop(&session->proven);
+    identity_destroy(&session->identity);
+    identity_destroy(&session->proven);
     secret_destroy(&session->data);
     for (size_t i = 0; i < session->transport.n_names; i++)
         free((char *)(uintptr_t)session->names[i].text);
@@ -162,19 +160,13 @@ static enum auth_result submit(struct auth_session *session, struct secret **dat
     return AUTH_OK;
 }
 
-static void drop_identity(struct auth_session *session)
-{
-    if (session->identity != NULL)
-        auth_identity_drop(&session->identity);
-}
-
 enum auth_result auth_submit(struct auth_session *session, enum auth_step step,
                              struct slice mechanism, struct secret **data, struct auth_now now,
                              auth_done_fn *done, void *done_arg)
 {
     struct secret *none = NULL;
     if (step == AUTH_START)
-        drop_identity(session);
+        identity_destroy(&session->identity);
     if (session->work_is_out)
         return AUTH_BUSY;
     session->work = step == AUTH_START ? WORK_START : WORK_STEP;
@@ -190,7 +182,7 @@ enum auth_result auth_submit(struct auth_session *session, enum auth_step step,
 enum auth_result auth_submit_text(struct auth_session *session, struct secret **line,
                                   struct auth_now now, auth_done_fn *done, void *done_arg)
 {
-    drop_identity(session);
+    identity_destroy(&session->identity);
     if (session->work_is_out)
         return AUTH_BUSY;
     if (*line == NULL || (*line)->n == 0 || memchr((*line)->p, ' ', (*line)->n) == NULL)
@@ -226,7 +218,7 @@ enum auth_result auth_login_external(struct auth_session *session, struct auth_n
     struct auth *auth = session->auth;
     const struct auth_transport *t = &session->transport;
     const char *reason;
-    drop_identity(session);
+    identity_destroy(&session->identity);
     if (session->work_is_out)
         return AUTH_BUSY;
     struct users *users = auth_users_take(auth);

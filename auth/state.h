@@ -79,6 +79,9 @@ MUST_USE struct auth_identity *identity_create(struct auth *auth, struct slice n
                                                const struct proof *proof, int64_t wall_s,
                                                const char **reason_out);
 
+/* Wipes it, and takes it out of the review. Accepts NULL, clears. */
+void identity_destroy(struct auth_identity **identity);
+
 /* After the current set was replaced: revokes or renews every identity. With auth->lock. Returns
  * how many were revoked. */
 size_t identities_review(struct auth *auth, int64_t wall_s);

@@ -51,6 +51,29 @@ static inline const char *verifier_text(enum verifier_hash hash, const char *pas
     return text;
 }
 
+struct tenant_search {
+    struct slice name;
+    struct auth_tenant *found;
+    bool is_found;
+};
+
+static inline void compare_tenant(void *arg, const struct auth_tenant *tenant)
+{
+    struct tenant_search *search = arg;
+    if (!slice_is(search->name, tenant->name))
+        return;
+    search->is_found = true;
+    *search->found = *tenant;
+}
+
+/* One tenant of the current set by its name. */
+static inline bool find_tenant(struct auth *auth, struct slice name, struct auth_tenant *tenant_out)
+{
+    struct tenant_search search = {.name = name, .found = tenant_out};
+    auth_tenants_each(auth, compare_tenant, &search);
+    return search.is_found;
+}
+
 static inline void auth_done(void *arg)
 {
     sem_post(arg);

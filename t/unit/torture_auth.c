@@ -148,11 +148,11 @@ static void reloads(void)
     shortage_end();
     ck_assert(result == AUTH_OK || (shortage_has_struck() && error.text[0] != '\0'));
     ck_assert_uint_eq(auth_generation(auth), result == AUTH_OK ? 2 : 1);
-    ck_assert_int_eq(auth_tenant_find(auth, SLICE("more"), &tenant), result == AUTH_OK);
+    ck_assert_int_eq(find_tenant(auth, SLICE("more"), &tenant), result == AUTH_OK);
     ck_assert(auth_identity_is_current(auth_session_identity(session), NOW.wall_s));
     check_works("alice", "pw");
     ck_assert_int_eq(auth_reload(auth, NOW, &error), AUTH_OK);
-    ck_assert(auth_tenant_find(auth, SLICE("more"), &tenant));
+    ck_assert(find_tenant(auth, SLICE("more"), &tenant));
     check_works("bob", "the-right-one");
     close_session();
 }
@@ -277,7 +277,7 @@ static void edits_the_file(void)
     struct auth_config config = config_of_tenants();
     struct auth_tenant tenant;
     open_session(&config);
-    ck_assert_int_eq(auth_tenant_find(auth, SLICE("edited"), &tenant), is_done);
+    ck_assert_int_eq(find_tenant(auth, SLICE("edited"), &tenant), is_done);
     check_works("alice", "pw");
     close_session();
 }
