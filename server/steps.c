@@ -137,7 +137,7 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
     enum parse_result result;
     size_t n = batch_parse(conn, in, &result);
     struct batch_entry *entries = conn->worker->batch;
-    bool is_limited = traffic_is_limited(conn);
+    bool is_limited = tenant_is_limited(conn->session.tenant);
     for (size_t i = 0; i < n; i++) {
         if (must_write_first(conn, &entries[i].request)) {
             rewind_to(conn, in, &entries[i]);

@@ -12,11 +12,6 @@ static int64_t monotonic_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-bool traffic_is_limited(const struct conn *conn)
-{
-    return tenant_is_limited(conn->session.tenant);
-}
-
 /* An operation is a request for a key; a name of statistics or of a mechanism is none. */
 static bool is_operation(const struct request *request)
 {
@@ -69,13 +64,13 @@ enum execute_result traffic_execute(struct conn *conn, struct request *request,
 
 void traffic_book_part(struct conn *conn)
 {
-    if (traffic_is_limited(conn))
+    if (tenant_is_limited(conn->session.tenant))
         tenant_charge(conn->session.tenant, 0, n_composed(conn), monotonic_ns());
 }
 
 unsigned traffic_pause_ms(const struct conn *conn)
 {
-    if (LIKELY(!traffic_is_limited(conn)))
+    if (LIKELY(!tenant_is_limited(conn->session.tenant)))
         return 0;
     unsigned ms = tenant_debt_ms(conn->session.tenant, monotonic_ns());
     return ms < TENANT_DELAY_MS ? ms : TENANT_DELAY_MS;

@@ -6,9 +6,6 @@
 
 #include "server/execute.h"
 
-/* Does the connection's tenant have limits? One look, without the clock. */
-bool traffic_is_limited(const struct conn *conn);
-
 /* execute(), for a tenant with limits. A request of n_bytes is booked, and so is its answer. While
  * the debt is more than TENANT_DELAY_MS can cover, a request for a key is refused instead, and
  * counted. What is refused is not booked: going on asking does not lengthen the debt. */
