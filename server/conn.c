@@ -28,7 +28,7 @@ struct state_row {
 };
 
 static const struct state_row states[N_CONN_STATES] = {
-#define STATE(name, function, waits, timer, shown)                                                     \
+#define STATE(name, function, waits, timer, shown) \
     [CONN_##name] = {shown, function, WAITS_##waits, TIMER_##timer},
 #include "server/states.def"
 #undef STATE
@@ -279,7 +279,8 @@ enum conn_flush conn_flush(struct conn *conn, enum conn_state next)
 static bool wait_for(struct conn *conn)
 {
     short wanted = conn->io_wanted != 0 ? conn->io_wanted : states[state_now(conn)].waits;
-    if (wanted == EV_READ && conn->transport->has_pending(conn))
+    bool is_read = state_now(conn) != CONN_LINGER; /* that one looks at the socket only */
+    if (wanted == EV_READ && is_read && conn->transport->has_pending(conn))
         worker_make_ready(conn->worker, conn);
     return arm(conn, wanted);
 }
@@ -331,8 +332,8 @@ void conn_check_timer(struct conn *conn, uint32_t now)
 {
     unsigned limit = timer_limit(conn);
     bool is_login = limit_is_login(conn);
-    uint32_t since = is_login ? conn->opened
-                              : atomic_load_explicit(&conn->last_active, memory_order_relaxed);
+    uint32_t since =
+        is_login ? conn->opened : atomic_load_explicit(&conn->last_active, memory_order_relaxed);
     if (limit == 0 || now <= since || now - since <= limit)
         return;
     if (!is_login)

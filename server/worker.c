@@ -139,10 +139,13 @@ static void drain(struct worker *worker)
     worker->is_draining = true;
     for (struct conn *conn = worker->conns; conn != NULL; conn = next) {
         next = conn->next;
-        if (state_now(conn) == CONN_HEAD)
+        bool is_watch = state_now(conn) == CONN_WATCH;
+        if (state_now(conn) == CONN_HEAD || is_watch)
             conn_run(conn);
         else if (state_now(conn) != CONN_FLUSH && state_now(conn) != CONN_YIELD)
             conn_close(conn, CLOSE_SHUTDOWN);
+        if (is_watch && state_now(conn) == CONN_WATCH)
+            conn_close(conn, CLOSE_SHUTDOWN); /* it has been told of the stop */
     }
 }
 

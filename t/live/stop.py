@@ -8,6 +8,7 @@ import threading
 import time
 
 from harness import Server, case, in_threads, run, wait_for
+from tls_link import TlsServer
 
 
 @case
@@ -159,22 +160,29 @@ def log_to_full_disk():
                 assert c.set(b"a", b"1") == b"STORED"
 
 
+def request_crosses_with_the_end(server, connect):
+    """The client has not read its answer when the server stops, and sends once more."""
+    value = b"v" * 60000
+    with connect(receive_buffer=4096) as c, server.connect() as other:
+        assert c.set(b"big", value) == b"STORED"
+        c.send(b"get big\r\n")
+        # The answer is in the sockets' buffers.
+        wait_for(lambda: other.stats()["cmd_get"] == "1" and
+                 "conn_mwrite" not in other.stats(b"conns").values(), "the answer")
+        server.signal(signal.SIGTERM)
+        assert other.wait_closed() == b""
+        c.try_send(b"get big\r\n")
+        answer = b"VALUE big 0 60000\r\n" + value + b"\r\nEND\r\n"
+        data = c.wait_closed()
+        assert data in (answer, answer * 2), (len(data), len(answer))
+
+
 @case(keepd_only="it cuts connections")
 def answers_arrive_when_a_request_crosses_with_the_end():
-    value = b"v" * 60000
     with Server() as server:
-        with server.connect(receive_buffer=4096) as c, server.connect() as other:
-            assert c.set(b"big", value) == b"STORED"
-            c.send(b"get big\r\n")
-            # The answer is in the sockets' buffers, the client has not read it.
-            wait_for(lambda: other.stats()["cmd_get"] == "1" and
-                     "conn_mwrite" not in other.stats(b"conns").values(), "the answer")
-            server.signal(signal.SIGTERM)
-            assert other.wait_closed() == b""
-            c.try_send(b"get big\r\n")
-            answer = b"VALUE big 0 60000\r\n" + value + b"\r\nEND\r\n"
-            data = c.wait_closed()
-            assert data in (answer, answer * 2), (len(data), len(answer))
+        request_crosses_with_the_end(server, server.connect)
+    with TlsServer() as server:
+        request_crosses_with_the_end(server, server.tls)
 
 
 run()

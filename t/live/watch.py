@@ -8,6 +8,7 @@ import subprocess
 
 from accounts import two_tenants
 from harness import IS_REFERENCE, TIMEOUT_S, Server, Skip, case, folder, run, wait_for
+from tls_link import TlsServer
 
 HEAD = rb"ts=\d+\.\d{1,6} gid=\d+ type="
 FORMS = {
@@ -206,7 +207,17 @@ def sysevents_of_a_stop():
         c.ask(b"verbosity 0")
         watcher.until(rb"event=verbosity")
         server.signal(signal.SIGTERM)
+        assert b"signal=15" in watcher.until(rb"event=stopping")[-1]
+        assert w.wait_closed() == b""
         assert server.wait_end() == 0
+
+
+@case(keepd_only="accepted and never produced")
+def sysevents_of_certificates():
+    with TlsServer() as server, server.connect() as w, server.connect() as c:
+        watcher = Watcher(w, b"sysevents")
+        assert c.ask(b"refresh_certs") == b"OK"
+        watcher.until(rb"event=certificates_reloaded")
 
 
 @case(keepd_only="accepted and never produced")
