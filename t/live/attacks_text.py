@@ -245,17 +245,19 @@ def bug_metadump_not_read():
                                 for j in range(1000)))
             assert c.ask(b"mn") == b"MN"
         before = server.rss()
-        for _ in range(3):
+        dumps = (b"lru_crawler metadump all\r\n", b"lru_crawler mgdump all\r\n")
+        for dump in dumps * 3:
             c = server.connect(receive_buffer=4096)
-            c.send(b"lru_crawler metadump all\r\n")
+            c.send(dump)
             with server.connect() as other:
                 for _ in range(100):
                     assert other.set(b"a", b"1") == b"STORED"
             c.close()
-        with server.connect(receive_buffer=4096) as c:
-            c.send(b"lru_crawler metadump all\r\n")
-            c.read(10000)
-            c.reset()
+        for dump in dumps:
+            with server.connect(receive_buffer=4096) as c:
+                c.send(dump)
+                c.read(10000)
+                c.reset()
         assert server.rss() - before < 32 * MIB * SLACK
         server.check_alive()
 
