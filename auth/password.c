@@ -18,7 +18,8 @@ static void fake_salt(const struct users_keys *keys, struct slice name, const ch
                       uint8_t salt_out[VERIFIER_SALT_SIZE])
 {
     uint8_t tag[VERIFIER_TAG_SIZE];
-    verifier_tag(slice_of(keys->fake, sizeof keys->fake), slice_str(scheme), name, tag);
+    if (!verifier_tag(slice_of(keys->fake, sizeof keys->fake), slice_str(scheme), name, tag))
+        random_fill(tag, sizeof tag);
     memcpy(salt_out, tag, VERIFIER_SALT_SIZE);
 }
 
@@ -62,10 +63,10 @@ static void spend_rest(const struct users *users, const struct users_keys *keys,
     secret_wipe(&fake, sizeof fake);
 }
 
-static void proven_tag(const struct users_keys *keys, struct slice name, struct slice password,
+static bool proven_tag(const struct users_keys *keys, struct slice name, struct slice password,
                        uint8_t *tag_out)
 {
-    verifier_tag(slice_of(keys->tag, sizeof keys->tag), name, password, tag_out);
+    return verifier_tag(slice_of(keys->tag, sizeof keys->tag), name, password, tag_out);
 }
 
 /* Has this very password been proven before, with a secret that is still valid? */
@@ -164,10 +165,11 @@ bool password_check(struct users *users, const struct users_keys *keys, struct s
 {
     uint8_t tag[VERIFIER_TAG_SIZE];
     memset(work_out, 0, sizeof *work_out);
-    proven_tag(keys, name, password, tag);
+    /* Without a tag, for want of memory, nobody is let in. */
     bool is_right =
-        check_text(users, tag, name, proof_out) ||
-        check_file(users, tag, users_find(users, name), password, wall_s, proof_out, work_out);
+        proven_tag(keys, name, password, tag) &&
+        (check_text(users, tag, name, proof_out) ||
+         check_file(users, tag, users_find(users, name), password, wall_s, proof_out, work_out));
     if (!is_right)
         spend_rest(users, keys, name, password, work_out);
     secret_wipe(tag, sizeof tag);

@@ -5,11 +5,14 @@
 #include "base/number.h"
 
 #include <confuse.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define FILE_MAX_BYTES (64u << 20)
 #define NUMBER_MAX     (UINT64_C(1) << 50)
+#define PARSER_ROOM    (256u << 10)
+#define PARSER_FACTOR  8u /* bytes that the parser may take for each of the text */
 
 /* The library's callbacks have no argument of ours; one file is read by one thread at a time. */
 struct reading {
@@ -466,6 +469,16 @@ static void set_checks(cfg_t *cfg)
     cfg_set_validate_func(cfg, "identity", read_identity);
 }
 
+/* libconfuse, and the scanner in it, do not survive a lack of memory everywhere: they begin where
+ * there is plenty. */
+static bool has_memory(size_t n_text)
+{
+    void *volatile p = malloc(PARSER_ROOM + PARSER_FACTOR * n_text);
+    bool is_there = p != NULL;
+    free(p);
+    return is_there;
+}
+
 static bool parse_text(char *text)
 {
     unsigned line;
@@ -496,7 +509,7 @@ static bool parse_text(char *text)
         line_fault(line, "the section that begins here is not closed");
         return false;
     }
-    cfg_t *cfg = cfg_init(file, CFGF_NONE);
+    cfg_t *cfg = has_memory(strlen(text)) ? cfg_init(file, CFGF_NONE) : NULL;
     if (cfg == NULL) {
         line_fault(0, "out of memory");
         return false;
@@ -504,7 +517,12 @@ static bool parse_text(char *text)
     sections_blank_comments(text);
     cfg_set_error_function(cfg, library_fault);
     set_checks(cfg);
+    errno = 0;
     int result = cfg_parse_buf(cfg, text);
+    if (result != CFG_SUCCESS && errno == ENOMEM) {
+        line_fault(0, "out of memory");
+        return false; /* what is half built, the library cannot free without a crash */
+    }
     if (result != CFG_SUCCESS)
         line_fault(cfg->line > 0 ? (unsigned)cfg->line : 1, "syntax error");
     cfg_free(cfg);

@@ -200,16 +200,17 @@ bool verifier_shares_derivation(const struct verifier *a, const struct verifier 
            slice_equal(slice_of(a->salt, a->n_salt), slice_of(b->salt, b->n_salt));
 }
 
-void verifier_tag(struct slice key, struct slice first, struct slice second,
+bool verifier_tag(struct slice key, struct slice first, struct slice second,
                   uint8_t tag_out[VERIFIER_TAG_SIZE])
 {
     /* The inner tag of the first part is the key of the second: no separator is needed. */
     uint8_t inner[VERIFIER_TAG_SIZE];
     unsigned n = 0;
     static const uint8_t nothing[1];
-    MUST(HMAC(EVP_sha256(), key.p, (int)key.n, first.n > 0 ? first.p : nothing, first.n, inner,
-              &n) != NULL);
-    MUST(HMAC(EVP_sha256(), inner, sizeof inner, second.n > 0 ? second.p : nothing, second.n,
-              tag_out, &n) != NULL);
+    bool is_good = HMAC(EVP_sha256(), key.p, (int)key.n, first.n > 0 ? first.p : nothing, first.n,
+                        inner, &n) != NULL &&
+                   HMAC(EVP_sha256(), inner, sizeof inner, second.n > 0 ? second.p : nothing,
+                        second.n, tag_out, &n) != NULL;
     secret_wipe(inner, sizeof inner);
+    return is_good;
 }

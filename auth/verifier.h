@@ -55,8 +55,9 @@ MUST_USE bool verifier_derive(enum verifier_hash hash, uint32_t iterations, stru
 /* Equal salt, iterations and hash: one derivation serves both. */
 bool verifier_shares_derivation(const struct verifier *a, const struct verifier *b);
 
-/* HMAC-SHA-256 of two parts: tags of the caches, salts of users that do not exist. */
-void verifier_tag(struct slice key, struct slice first, struct slice second,
+/* HMAC-SHA-256 of two parts: tags of the caches, salts of users that do not exist. False when the
+ * library has no memory; tag_out is undefined then. */
+MUST_USE bool verifier_tag(struct slice key, struct slice first, struct slice second,
                   uint8_t tag_out[VERIFIER_TAG_SIZE]);
 
 #endif
