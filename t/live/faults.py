@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 
+from accounts import OK, START, plain, two_tenants
 from faults_frame import LOST, faulty, injected, traffic
 from harness import (KEEPD, MIB, Conn, Server, Skip, case, folder, packet, run, store_packet, user_args,
                      wait_for)
@@ -100,6 +101,26 @@ def allocations_fail_under_tls():
         traffic(server.tls, n_rounds=20, may_lose=True, may_fail=True)
         assert server.is_running()
     assert injected(server)["malloc"] >= 5
+
+
+@case
+def allocations_fail_at_logins():
+    """Of every library that a login goes through: the one who asks is refused, or lost."""
+    accounts = two_tenants()
+    for every in (7, 29, 101):
+        with TlsServer("-m", 64, "-t", 2, accounts.option,
+                       env=faulty("malloc:%d:ENOMEM" % every)) as server:
+            for i in range(30):
+                try:
+                    with (server.tls() if i % 2 else server.connect()) as c:
+                        c.send(packet(START, b"PLAIN", value=plain("alice", "apw")))
+                        is_in = c.reply().status == OK
+                        c.send(store_packet(1, b"k", b"v"))
+                        assert is_in or c.reply().status != OK
+                except LOST:
+                    pass
+            assert server.is_running()
+        assert injected(server)["malloc"] >= 5
 
 
 def address_space(pid):

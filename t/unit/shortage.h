@@ -16,7 +16,7 @@ bool shortage_end(void);
 /* Has a call failed in this run of the scenario? */
 bool shortage_has_struck(void);
 
-/* Runs the scenario again and again: each time one call later fails, until none does; the last run
+/* Runs the scenario again and again: each time a later call fails, until none does; the last run
  * is the one without a failure. A scenario asserts that what was asked for was either done or
  * refused, that all else is as before, and leaves nothing behind: what is held, and open
  * descriptors, are compared after each run with what a run without a failure leaves behind (cyrus
