@@ -105,7 +105,8 @@ static enum io io_of(struct conn *conn, enum tls_outcome outcome)
     return IO_CLOSED;
 }
 
-/* ---- handshake: each part runs on a job thread; the worker waits for the socket between ---- */
+/* ---- handshake: the costly parts run on a job thread; the worker waits for the socket between
+ * ---- */
 
 static void handshake_done(struct worker *worker, struct message *message)
 {
@@ -135,7 +136,10 @@ static void handshake_submit(struct conn *conn)
 static enum io tls_transport_handshake(struct conn *conn)
 {
     struct link *link = link_of(conn);
-    if (!conn->is_job_done) {
+    /* The way to a job thread and back would cost more than the end of most handshakes. */
+    if (!conn->is_job_done && tls_handshake_is_light(link->session)) {
+        link->outcome = tls_handshake(link->session);
+    } else if (!conn->is_job_done) {
         handshake_submit(conn);
         return IO_JOB;
     }

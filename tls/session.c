@@ -230,6 +230,16 @@ enum tls_outcome tls_handshake(struct tls_session *session)
     return outcome;
 }
 
+bool tls_handshake_is_light(const struct tls_session *session)
+{
+    const SSL *ssl = session->ssl;
+    uint8_t byte;
+    /* Behind the server's Finished only the client's is missing, or its certificate. */
+    if (session->has_ended || session->is_ready || SSL_get_finished(ssl, &byte, sizeof byte) == 0)
+        return false;
+    return SSL_session_reused(ssl) == 1 || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE;
+}
+
 enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n, size_t *n_out)
 {
     MUST(n > 0 && session->is_ready);

@@ -159,6 +159,10 @@ enum tls_outcome {
  * worked off in parts, by threads that have nothing else to do. */
 MUST_USE enum tls_outcome tls_handshake(struct tls_session *session);
 
+/* Will the next tls_handshake cost little? Its keys are agreed on, nothing is to be signed, and no
+ * certificate of the client's is to come: a worker may do it itself. */
+bool tls_handshake_is_light(const struct tls_session *session);
+
 /* Reads up to n > 0 bytes, from as many records as there are. DONE has 0 < *n_out <= n. While a
  * tls_write waits to be repeated nothing is read: the outcome is what that write waits for. */
 MUST_USE enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n,
