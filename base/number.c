@@ -3,16 +3,21 @@
 /* So many digits cannot overflow. */
 #define N_SAFE_DIGITS 19
 
-bool number_parse_u64(struct slice text, uint64_t max, uint64_t *value_out)
+bool number_parse_digits(struct slice text, uint64_t max, uint64_t *value_out)
 {
     uint64_t value = 0;
     if (text.n == 0 || text.n > NUMBER_U64_MAX_DIGITS)
         return false;
-    for (size_t i = 0; i < text.n; i++) {
+    size_t n_safe = text.n < N_SAFE_DIGITS ? text.n : N_SAFE_DIGITS;
+    for (size_t i = 0; i < n_safe; i++) {
         unsigned digit = (unsigned)text.p[i] - '0';
         if (digit > 9)
             return false;
-        if (i >= N_SAFE_DIGITS && value > (UINT64_MAX - digit) / 10)
+        value = value * 10 + digit;
+    }
+    if (UNLIKELY(text.n > N_SAFE_DIGITS)) {
+        unsigned digit = (unsigned)text.p[N_SAFE_DIGITS] - '0';
+        if (digit > 9 || value > (UINT64_MAX - digit) / 10)
             return false;
         value = value * 10 + digit;
     }

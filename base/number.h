@@ -9,8 +9,19 @@
 
 #define NUMBER_U64_MAX_DIGITS 20
 
-/* Digits only, 1 to 20 of them, at most max. False leaves *value_out alone. */
-MUST_USE bool number_parse_u64(struct slice text, uint64_t max, uint64_t *value_out);
+/* number_parse_u64 for any number of digits. */
+MUST_USE bool number_parse_digits(struct slice text, uint64_t max, uint64_t *value_out);
+
+/* Digits only, 1 to 20 of them, at most max. False leaves *value_out alone. Flags, times and tokens
+ * are 0 most of the time: one digit costs no call. */
+MUST_USE static inline bool number_parse_u64(struct slice text, uint64_t max, uint64_t *value_out)
+{
+    if (text.n == 1 && (unsigned)text.p[0] - '0' <= 9 && (unsigned)text.p[0] - '0' <= max) {
+        *value_out = (unsigned)text.p[0] - '0';
+        return true;
+    }
+    return number_parse_digits(text, max, value_out);
+}
 
 /* An optional '-', then digits; must lie in min..max. */
 MUST_USE bool number_parse_s64(struct slice text, int64_t min, int64_t max, int64_t *value_out);

@@ -40,25 +40,15 @@ void index_fini(struct index *index)
     index->buckets = NULL;
 }
 
-bool bucket_try_lock(struct bucket *bucket)
+void bucket_wait(struct bucket *bucket)
 {
-    return atomic_load_explicit(&bucket->lock, memory_order_relaxed) == 0 &&
-           atomic_exchange_explicit(&bucket->lock, 1, memory_order_acquire) == 0;
-}
-
-void bucket_lock(struct bucket *bucket)
-{
-    for (unsigned n = 1; !bucket_try_lock(bucket); n++) {
-        if (n % SPINS == 0)
+    unsigned n = 1;
+    do {
+        if (n++ % SPINS == 0)
             sched_yield();
         else
             cpu_relax();
-    }
-}
-
-void bucket_unlock(struct bucket *bucket)
-{
-    atomic_store_explicit(&bucket->lock, 0, memory_order_release);
+    } while (!bucket_try_lock(bucket));
 }
 
 void index_announce_move(struct index *index)

@@ -125,9 +125,25 @@ static inline bool bucket_has_tag(const struct bucket *bucket, unsigned slot, ui
     return atomic_load_explicit(&bucket->tags[slot], memory_order_acquire) == tag;
 }
 
-MUST_USE bool bucket_try_lock(struct bucket *bucket);
-void bucket_lock(struct bucket *bucket);
-void bucket_unlock(struct bucket *bucket);
+MUST_USE static inline bool bucket_try_lock(struct bucket *bucket)
+{
+    return atomic_load_explicit(&bucket->lock, memory_order_relaxed) == 0 &&
+           atomic_exchange_explicit(&bucket->lock, 1, memory_order_acquire) == 0;
+}
+
+/* Takes the lock that somebody else has now. */
+void bucket_wait(struct bucket *bucket);
+
+static inline void bucket_lock(struct bucket *bucket)
+{
+    if (UNLIKELY(!bucket_try_lock(bucket)))
+        bucket_wait(bucket);
+}
+
+static inline void bucket_unlock(struct bucket *bucket)
+{
+    atomic_store_explicit(&bucket->lock, 0, memory_order_release);
+}
 
 /* With the bucket's lock. */
 static inline void bucket_switch(struct bucket *bucket, unsigned slot, uint32_t location)

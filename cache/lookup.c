@@ -63,25 +63,39 @@ static void lock_buckets(struct cache *cache, uint64_t hash, struct place *place
         struct bucket *a = index_bucket(index, state, hash, 0);
         struct bucket *b = index_bucket(index, state, hash, 1);
         lock_pair(place, a, b);
-        state = index_state(index);
-        if (LIKELY(a == index_bucket(index, state, hash, 0) &&
-                   b == index_bucket(index, state, hash, 1)))
+        uint64_t after = index_state(index);
+        if (LIKELY(after == state || (a == index_bucket(index, after, hash, 0) &&
+                                      b == index_bucket(index, after, hash, 1))))
             return;
         place_close(place); /* split in between */
     }
 }
 
+/* An entry that is in the bucket while its lock is held stays there, and the key can get no other:
+ * who would move it, or store the key anew, needs this lock too. */
+static bool lock_hinted(struct cache *cache, const struct cache_tenant *tenant,
+                        const struct cache_key *key, struct place *place)
+{
+    struct bucket *bucket = hint_bucket(&cache->index, key->hint);
+    if (key->hint == 0)
+        return false;
+    bucket_lock(bucket);
+    if (UNLIKELY(!hint_finds(cache, tenant, key, &place->found))) {
+        bucket_unlock(bucket);
+        return false;
+    }
+    place->locked[0] = place->bucket = bucket;
+    place->locked[1] = NULL;
+    place->slot = hint_slot(key->hint);
+    return true;
+}
+
 void place_open(struct cache *cache, const struct cache_tenant *tenant, const struct cache_key *key,
                 struct place *place_out)
 {
-    lock_buckets(cache, key->hash, place_out);
-    struct bucket *hinted = hint_bucket(&cache->index, key->hint);
-    bool is_locked = hinted == place_out->locked[0] || hinted == place_out->locked[1];
-    if (LIKELY(is_locked) && hint_finds(cache, tenant, key, &place_out->found)) {
-        place_out->bucket = hinted;
-        place_out->slot = hint_slot(key->hint);
+    if (LIKELY(lock_hinted(cache, tenant, key, place_out)))
         return;
-    }
+    lock_buckets(cache, key->hash, place_out);
     place_out->found.item = NULL;
     for (unsigned i = 0; i < 2 && place_out->locked[i] != NULL; i++) {
         place_out->bucket = place_out->locked[i];

@@ -13,9 +13,10 @@ struct found {
     uint64_t owner;
 };
 
-/* The key's entry with both of its buckets locked, or the want of one. */
+/* The key's entry with its bucket locked, or the want of one with both of its buckets locked. */
 struct place {
-    struct bucket *locked[2]; /* the second is NULL when both are the same */
+    struct bucket *locked[2]; /* the second is NULL when one is enough: both are the same, or the
+                               * entry was where the hint said */
     struct bucket *bucket;    /* where the entry is */
     unsigned slot;
     struct found found;

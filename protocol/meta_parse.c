@@ -92,8 +92,8 @@ MUST_USE static bool read_number(const struct flag_row *row, struct slice text, 
 }
 
 /* What a flag does beyond its bits. False when its token is bad. */
-MUST_USE static bool apply_flag(const struct flag_row *row, struct slice word, bool is_used,
-                                struct request *out, uint8_t *mode)
+MUST_USE NEVER_INLINE bool apply_flag(const struct flag_row *row, struct slice word, bool is_used,
+                                      struct request *out, uint8_t *mode)
 {
     switch ((enum token)row->token) {
     case TOKEN_U64:
@@ -139,7 +139,8 @@ static enum status read_flags(struct line line, uint8_t who, struct request *out
 }
 
 /* Malformed words and their number are judged before any single flag is, wherever they stand. */
-static enum status gravest(struct line flags, unsigned n_words, uint8_t who, enum status found)
+NEVER_INLINE enum status gravest(struct line flags, unsigned n_words, uint8_t who,
+                                 enum status found)
 {
     for (struct slice word = line_word(&flags); word.n > 0; word = line_word(&flags)) {
         if (!is_alphanumeric(word.p[0]))
@@ -151,7 +152,7 @@ static enum status gravest(struct line flags, unsigned n_words, uint8_t who, enu
     return n_words > META_WORDS_MAX ? STATUS_BAD_META_FLAGS : found;
 }
 
-MUST_USE static bool decode_key(struct request *out)
+MUST_USE NEVER_INLINE bool decode_key(struct request *out)
 {
     size_t n;
     if (!base64_decode(out->key, out->raw_key, &n))
@@ -210,7 +211,7 @@ static void parse_flags(const struct meta_row *row, struct line line, struct req
 }
 
 /* me knows b only and does not look at anything else. */
-static void parse_debug(struct line line, struct request *out)
+NEVER_INLINE void parse_debug(struct line line, struct request *out)
 {
     for (struct slice word = line_word(&line); word.n > 0; word = line_word(&line))
         if (word.p[0] == 'b')

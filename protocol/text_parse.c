@@ -44,7 +44,7 @@ static const struct command_row commands[N_COMMANDS] = {
 #undef TEXT_COMMAND
 };
 
-static const struct command_row *find_command(struct slice word)
+NEVER_INLINE const struct command_row *find_command(struct slice word)
 {
     char padded[WORD_MAX] = {0};
     if (word.n == 0 || word.n >= WORD_MAX)
@@ -78,6 +78,10 @@ MUST_USE static bool parse_client_flags(struct slice word, uint32_t *flags_out)
 MUST_USE static bool parse_store_exptime(struct slice word, int64_t *exptime_out)
 {
     int64_t value;
+    if (LIKELY(word.n == 1 && word.p[0] == '0')) {
+        *exptime_out = 0;
+        return true;
+    }
     if (word.n > 1 && word.p[0] == '+' && word.p[1] != '-')
         word = slice_of(word.p + 1, word.n - 1);
     if (!number_parse_s64(word, INT64_MIN, INT64_MAX, &value))
@@ -111,23 +115,32 @@ static bool take_noreply(struct line *line)
     return true;
 }
 
-static void parse_store(const struct command_row *row, struct line line, struct request *out)
+/* The same for a line of which nothing else is looked at any more. */
+NEVER_INLINE bool ends_with_noreply(struct line line)
 {
+    return take_noreply(&line);
+}
+
+NEVER_INLINE void parse_store(const struct command_row *row, struct line line, struct request *out)
+{
+    bool has_cas = row->shape == SHAPE_STORE_CAS;
     struct slice key = line_key(&line);
     struct slice flags = line_word(&line);
     struct slice exptime = line_word(&line);
     struct slice bytes = line_word(&line);
-    struct slice cas = row->shape == SHAPE_STORE_CAS ? line_word(&line) : SLICE("0");
-    if (UNLIKELY(bytes.n == 0 || cas.n == 0 || !line_value_size(bytes, &out->n_value))) {
+    struct slice cas = has_cas ? line_word(&line) : (struct slice){0};
+    if (UNLIKELY(bytes.n == 0 || (has_cas && cas.n == 0) ||
+                 !line_value_size(bytes, &out->n_value))) {
         request_refuse(out, STATUS_BAD_FORMAT);
         return;
     }
     out->key = key;
     out->n_trailer = VALUE_TRAILER;
-    out->is_quiet = take_noreply(&line);
+    if (UNLIKELY(!line_is_empty(&line)))
+        out->is_quiet = ends_with_noreply(line);
     if (UNLIKELY(key.n > KEY_MAX || !parse_client_flags(flags, &out->client_flags) ||
                  !parse_store_exptime(exptime, &out->exptime) ||
-                 !number_parse_u64(cas, UINT64_MAX, &out->cas)))
+                 (has_cas && !number_parse_u64(cas, UINT64_MAX, &out->cas))))
         request_refuse(out, STATUS_BAD_FORMAT);
 }
 
@@ -141,7 +154,7 @@ static bool is_delete_end(struct line line)
 }
 
 /* <key>, or <key> and a number, then perhaps noreply. */
-static void parse_keyed(const struct command_row *row, struct line line, struct request *out)
+NEVER_INLINE void parse_keyed(const struct command_row *row, struct line line, struct request *out)
 {
     out->key = line_key(&line);
     struct slice number = row->shape == SHAPE_KEY ? SLICE("0") : line_word(&line);
@@ -160,7 +173,7 @@ static void parse_keyed(const struct command_row *row, struct line line, struct 
         request_refuse(out, STATUS_BAD_EXPTIME);
 }
 
-static void parse_words(const struct command_row *row, struct line line, struct request *out)
+NEVER_INLINE void parse_words(const struct command_row *row, struct line line, struct request *out)
 {
     if (row->shape != SHAPE_WORDS)
         out->is_quiet = take_noreply(&line);
@@ -173,7 +186,7 @@ static void parse_words(const struct command_row *row, struct line line, struct 
 }
 
 /* A browser or a proxy that was lured here: nothing of what it says may run. */
-static bool is_http(struct line line)
+NEVER_INLINE bool is_http(struct line line)
 {
     struct slice last = {0};
     for (struct slice word = line_word(&line); word.n > 0; word = line_word(&line))

@@ -84,8 +84,12 @@ static struct cache_access access_of(const struct command *c)
 ALWAYS_INLINE enum cache_result find(const struct command *c, struct cache_item *item)
 {
     struct cache_tenant *tenant = c->conn->session.cache;
-    if (LIKELY((c->request->does & NEEDS_ACCESS) == 0))
+    static const struct cache_access look = {.has_state = true};
+    uint32_t needs = c->request->does & NEEDS_ACCESS;
+    if (LIKELY(needs == 0))
         return cache_get(thread(c), tenant, c->key, c->now, item);
+    if (LIKELY(needs == WANT_STATE))
+        return cache_access(thread(c), tenant, c->key, c->now, &look, item);
     struct cache_access access = access_of(c);
     return cache_access(thread(c), tenant, c->key, c->now, &access, item);
 }
@@ -402,7 +406,8 @@ static bool answer_store(const struct command *c, enum cache_result result,
                          const struct cache_stored *stored)
 {
     struct reply reply = {.status = (uint8_t)status_of_store(c, result)};
-    prefixes_count_set(c->conn->session.tenant->prefixes, c->request->key);
+    if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
+        prefixes_count_set(c->conn->session.tenant->prefixes, c->request->key);
     count_store(c, reply.status);
     probe_store(c, result, stored);
     if (UNLIKELY(tenant_follows(c->conn->session.tenant, c->key->hash)) && result == CACHE_OK)

@@ -68,7 +68,7 @@ static bool swallow_rest(struct conn *conn, const struct request *request)
     return true;
 }
 
-static enum execute_result refuse(struct conn *conn, const struct request *request)
+NEVER_INLINE enum execute_result refuse(struct conn *conn, const struct request *request)
 {
     execute_refusal(conn, request);
     if (request->closes || conn->closes_after_flush)
@@ -77,8 +77,8 @@ static enum execute_result refuse(struct conn *conn, const struct request *reque
 }
 
 /* A value that is still to come gets a place of its own. */
-static enum execute_result begin_upload(struct conn *conn, const struct request *request,
-                                        const struct cache_key *key)
+NEVER_INLINE enum execute_result begin_upload(struct conn *conn, const struct request *request,
+                                              const struct cache_key *key)
 {
     enum status status;
     if (upload_state_begin(conn, request, key->hash, &status)) {
@@ -90,8 +90,8 @@ static enum execute_result begin_upload(struct conn *conn, const struct request 
 }
 
 /* What was answered may end the connection, or leave bytes to be discarded. */
-static enum execute_result finish(struct conn *conn, const struct request *request,
-                                  enum execute_result result)
+NEVER_INLINE enum execute_result finish(struct conn *conn, const struct request *request,
+                                        enum execute_result result)
 {
     if (result != EXECUTE_NEXT)
         return result;
@@ -100,8 +100,7 @@ static enum execute_result finish(struct conn *conn, const struct request *reque
     return swallow_rest(conn, request) ? EXECUTE_MOVED : EXECUTE_NEXT;
 }
 
-enum execute_result execute(struct conn *conn, struct request *request,
-                            const struct cache_key *key)
+enum execute_result execute(struct conn *conn, struct request *request, const struct cache_key *key)
 {
     if (trace_is_on(conn))
         trace_request(conn, request);
@@ -120,5 +119,8 @@ enum execute_result execute(struct conn *conn, struct request *request,
     if (UNLIKELY(has_rest) && function == command_store)
         return begin_upload(conn, request, key);
     struct command command = {conn, request, key, conn->worker->now};
-    return finish(conn, request, function(&command));
+    enum execute_result result = function(&command);
+    if (LIKELY(result == EXECUTE_NEXT && !request->closes && !has_rest))
+        return EXECUTE_NEXT;
+    return finish(conn, request, result);
 }

@@ -85,7 +85,10 @@ static uint32_t value_size(struct worker *w)
 static struct cache_key key_of(const struct worker *w, char *text, const char *kind, uint32_t key)
 {
     snprintf(text, 32, "%s%u", kind, key);
-    return frame_key(&w->frame, text);
+    struct cache_key k = frame_key(&w->frame, text);
+    if (key % 4 != 0) /* what the hint says may be out of date when the key is used */
+        k.hint = cache_prefetch_item(w->frame.cache, k.hash);
+    return k;
 }
 
 /* ---- values ---- */
