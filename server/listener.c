@@ -26,7 +26,7 @@ struct listener {
     struct listener_set *set;
     struct listen_spec spec;
     struct event *event;
-    int fd;
+    atomic_int fd; /* -1 when the stop has closed it; `stats conns` reads it */
     bool is_unix;
     char name[ADDRESS_TEXT_MAX];
 };
@@ -65,7 +65,7 @@ const char *listener_name(const struct listener *listener)
 
 int listener_fd(const struct listener *listener)
 {
-    return listener->fd;
+    return atomic_load(&((struct listener *)listener)->fd);
 }
 
 enum protocol listener_protocol(const struct listener *listener)
@@ -449,9 +449,9 @@ void listener_set_stop(struct listener_set *set)
         if (listener->event != NULL)
             event_free(listener->event);
         listener->event = NULL;
-        if (listener->fd >= 0)
-            close(listener->fd);
-        listener->fd = -1;
+        int fd = atomic_exchange(&listener->fd, -1);
+        if (fd >= 0)
+            close(fd);
     }
     if (set->wake_event != NULL)
         event_free(set->wake_event);

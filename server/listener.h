@@ -35,7 +35,7 @@ const struct listener *listener_at(const struct listener_set *set, size_t index)
 /* These two take NULL for what came by UDP. */
 bool listener_is_unix(const struct listener *listener);
 const char *listener_name(const struct listener *listener);
-int listener_fd(const struct listener *listener);
+int listener_fd(const struct listener *listener); /* -1 when it is closed */
 enum protocol listener_protocol(const struct listener *listener);
 const struct listen_spec *listener_spec(const struct listener *listener);
 bool listener_has_tls(const struct listener *listener);

@@ -85,9 +85,12 @@ static void tell_sockets(struct server *server, uint32_t now, sight_visit *visit
     const struct listener *listener;
     int fd;
     for (size_t i = 0; (listener = listener_at(server->listeners, i)) != NULL; i++) {
-        tell(listener_fd(listener), "addr", listener_name(listener), visit, arg);
-        tell(listener_fd(listener), "state", "conn_listening", visit, arg);
-        tell_idle(listener_fd(listener), now - server->started, visit, arg);
+        fd = listener_fd(listener);
+        if (fd < 0)
+            continue;
+        tell(fd, "addr", listener_name(listener), visit, arg);
+        tell(fd, "state", "conn_listening", visit, arg);
+        tell_idle(fd, now - server->started, visit, arg);
     }
     for (size_t i = 0; (fd = udp_set_fd(server->udp, i)) >= 0; i++) {
         uint32_t active = udp_set_last_active(server->udp, i);
