@@ -436,8 +436,9 @@ enum status login_status_denied(const struct request *request)
     case CLASS_DELETE:
     case CLASS_TOUCH:
         return STATUS_NOT_FOUND;
+    case CLASS_INCR: /* text clients take any other line for the new number */
+        return request->dialect == DIALECT_TEXT ? STATUS_NOT_FOUND : STATUS_NOT_STORED;
     case CLASS_WRITE:
-    case CLASS_INCR:
         return STATUS_NOT_STORED;
     case CLASS_FLUSH:
         return STATUS_FLUSH_DENIED;
