@@ -120,11 +120,16 @@ static void do_get(struct worker *w, uint32_t key, uint32_t now)
     char text[32];
     struct cache_item item;
     struct cache_key k = key_of(w, text, "v", key);
+    static const struct cache_access plain = {0};
+    bool is_described = w->n_hits % 2 == 0; /* a plain get does not tell the exptime */
     uint32_t done = atomic_load(&models[key].done);
-    if (cache_get(w->frame.thread, w->frame.tenant, &k, now, &item) != CACHE_OK)
+    enum cache_result result =
+        is_described ? cache_access(w->frame.thread, w->frame.tenant, &k, now, &plain, &item)
+                     : cache_get(w->frame.thread, w->frame.tenant, &k, now, &item);
+    if (result != CACHE_OK)
         return;
     w->n_hits++;
-    if (item.exptime != CACHE_NEVER && item.exptime <= now)
+    if (is_described && item.exptime != CACHE_NEVER && item.exptime <= now)
         wrong(w, "expired");
     check_value(w, &item, key, done);
 }
