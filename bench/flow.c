@@ -13,6 +13,7 @@
 
 #define INBOX_SIZE    (256U << 10)
 #define EVENTS_MAX    512
+#define PATIENCE_MS   10000 /* on a busy machine nothing may move for seconds */
 #define IN_PLACE_MIN  32768U
 #define PRELOAD_BURST (64U << 10)
 /* memcached reads 16 KiB at a time and forgets what OpenSSL still holds beyond that. */
@@ -232,11 +233,11 @@ static void loop(struct flow *flow)
     uint64_t end_ns = warm_ns + (uint64_t)(flow->plan->seconds * 1e9);
     advance(flow, warm_ns, end_ns);
     while (!flow->is_done) {
-        int n = epoll_wait(flow->epoll, events, EVENTS_MAX, 1000);
+        int n = epoll_wait(flow->epoll, events, EVENTS_MAX, PATIENCE_MS);
         if (n < 0 && errno != EINTR)
             fail_errno("epoll_wait");
         if (n == 0)
-            flow_fail("no reply within a second", NULL, 0);
+            flow_fail("no reply within ten seconds", NULL, 0);
         for (int i = 0; i < n; i++) {
             struct conn *conn = events[i].data.ptr;
             if ((events[i].events & EPOLLOUT) != 0 && conn->rest != NULL)
