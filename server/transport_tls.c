@@ -105,8 +105,7 @@ static enum io io_of(struct conn *conn, enum tls_outcome outcome)
     return IO_CLOSED;
 }
 
-/* ---- handshake: the costly parts run on a job thread; the worker waits for the socket between
- * ---- */
+/* ---- handshake: costly parts run on a job thread; the worker waits for the socket between ---- */
 
 static void handshake_done(struct worker *worker, struct message *message)
 {
