@@ -180,6 +180,7 @@ struct cache {
     _Atomic(struct cache_tenant *) tenants[N_TENANTS_MAX];
     struct cache_thread *threads[N_THREADS_MAX]; /* registry */
     uint64_t next_salt;                          /* registry */
+    _Atomic unsigned next_giver; /* where the search for the tenant that gives begins */
     struct cache_tenant *default_tenant;
     struct cache_eviction_listener evictions; /* constant */
     struct cache_thread *maintainer; /* maintenance lock */

@@ -310,13 +310,15 @@ unsigned evict_garbage(struct cache_thread *thread, struct cache_tenant *tenant,
 
 /* ---- whose ---- */
 
+/* Equals give in turn, each until it has nothing left to give: or the first of them would never
+ * keep anything, and items that stay once for having been read would make all attempts vain. */
 static struct cache_tenant *furthest_above(struct cache *cache)
 {
     struct cache_tenant *furthest = NULL;
     double most = 0;
-    unsigned n = atomic_load(&cache->n_tenants);
+    unsigned n = atomic_load(&cache->n_tenants), begin = atomic_load(&cache->next_giver);
     for (unsigned i = 0; i < n; i++) {
-        struct cache_tenant *tenant = atomic_load(&cache->tenants[i]);
+        struct cache_tenant *tenant = atomic_load(&cache->tenants[(begin + i) % n]);
         if (tenant == NULL || atomic_load(&tenant->n_held) == 0)
             continue;
         double above = (double)atomic_load(&tenant->n_held) * (double)cache->segment_size -
@@ -328,6 +330,8 @@ static struct cache_tenant *furthest_above(struct cache *cache)
             furthest = tenant;
         }
     }
+    if (furthest != NULL)
+        atomic_store(&cache->next_giver, furthest->id);
     return furthest;
 }
 
@@ -336,7 +340,10 @@ bool evict_somewhere(struct cache_thread *thread, struct cache_tenant *requester
     struct cache_tenant *tenant = furthest_above(thread->cache);
     if (tenant == NULL)
         tenant = requester;
-    if (tenant != NULL && evict_from(thread, tenant))
+    if (tenant != NULL && evict_from(thread, tenant)) {
+        if (atomic_load(&tenant->n_held) == 0)
+            atomic_store(&thread->cache->next_giver, tenant->id + 1u);
         return true;
+    }
     return requester != NULL && requester != tenant && evict_from(thread, requester);
 }

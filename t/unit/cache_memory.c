@@ -334,6 +334,40 @@ START_TEST(sizes_may_shift)
 }
 END_TEST
 
+/* More tenants than segments, as after a reload of a tenants file that has grown: each can store,
+ * guarantees hold, even those below a segment, and the share of the others goes round. */
+START_TEST(more_tenants_than_segments)
+{
+    static const size_t sizes[] = {100, 500, 2000, 10000, 40000, 90000};
+    static struct cache_tenant *tenants[2000];
+    open_with(64 << 20, true);
+    ck_assert(cache_start(f.cache));
+    struct cache_tenant *safe = tenant("safe", 4 << 20, 0);
+    for (unsigned i = 0; i < 2000; i++)
+        ck_assert_int_eq(put(safe, i, 1000), CACHE_OK);
+    for (unsigned i = 0; i < 2000; i++)
+        tenants[i] = tenant("small", i % 20 == 0 ? 10000 : 0, i % 2 == 0 ? 0 : 100000);
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < 2000; i++) {
+            ck_assert_int_eq(put(tenants[i], round, 100), CACHE_OK);
+            ck_assert(has(tenants[i], round));
+        }
+    for (unsigned i = 0; i < 500; i++)
+        for (unsigned k = 0; k < sizeof sizes / sizeof *sizes; k++)
+            ck_assert_int_eq(put(tenants[i], 10 + k, sizes[k]), CACHE_OK);
+    unsigned n_kept = 0;
+    for (unsigned i = 0; i < 2000; i++)
+        if (i % 20 == 0 && i >= 500)
+            ck_assert_uint_eq(count(tenants[i], 3), 3);
+        else
+            n_kept += has(tenants[i], 2);
+    ck_assert_uint_ge(n_kept, 400);
+    ck_assert_uint_eq(count(safe, 2000), 2000);
+    ck_assert_uint_le(stats_of(NULL).bytes_arena, 64 << 20);
+    frame_close(&f);
+}
+END_TEST
+
 #define N_HEARD_MAX 20000u
 
 static struct {
@@ -456,6 +490,7 @@ int main(void)
     tcase_add_test(tc, tenant_is_buried);
     tcase_add_test(tc, stalled_uploads_do_not_starve_others);
     tcase_add_test(tc, sizes_may_shift);
+    tcase_add_test(tc, more_tenants_than_segments);
     tcase_add_test(tc, every_eviction_is_told);
     tcase_add_test(tc, only_evictions_are_told);
     tcase_add_test(tc, too_little_memory_is_refused);
