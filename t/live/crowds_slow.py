@@ -269,7 +269,8 @@ def a_tenant_at_its_limits():
         assert extra.set(b"login", b"alice apw") != b"STORED"
         grown = server.rss() - rss
         show("red: %d stores, %d refused; %.1f MiB more" % (sum(stored), n_refused, grown / MIB))
-        assert IS_SANITIZED or grown < (8 + 4) * MIB, grown
+        # Its 8 MiB, two workers of 1.5 MiB, and what blue stores meanwhile with its own segments.
+        assert IS_SANITIZED or grown < (8 + 3 + 5) * MIB, grown
         assert any(red[0].get(b"red%d-0" % i) is None for i in range(8)), "nothing was evicted"
         for c in red:
             c.close()
