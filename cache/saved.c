@@ -99,6 +99,8 @@ const char *saved_check(const struct saved *saved, const struct cache *cache)
     if (head->memory != atomic_load(&cache->memory) || head->segment_size != cache->segment_size ||
         head->unit_shift != cache->unit_shift)
         return "it was saved with another -m";
+    if (head->cas >> (ITEM_CAS_BITS - 1) != 0) /* half of them are left for what is stored later */
+        return "its CAS counter is beyond what items hold";
     if (head->has_cas != cache->has_cas)
         return "it was saved with another -C";
     if (!are_tenants_fine(saved))
