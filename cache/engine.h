@@ -71,7 +71,7 @@ struct pool {
     uint32_t limbo_tail;
     uint32_t n_parked;
     uint32_t n_limbo;
-    uint32_t n_limbo_pinned; /* of them those that only pins keep, when last looked at */
+    uint32_t n_limbo_pinned;      /* of them those that only pins keep, when last looked at */
     _Atomic uint32_t n_fresh;     /* segments ever used: the next ones are untouched */
     _Atomic uint32_t n_free;      /* on the free list */
     _Atomic uint32_t n_committed; /* free, used or in limbo */
@@ -110,7 +110,7 @@ struct cache_tenant {
     _Atomic bool is_dying;
     _Atomic uint64_t died; /* epoch of its destruction */
     _Atomic uint32_t n_uploads;
-    bool is_unclaimed; /* registry: restored, but not asked for yet */
+    bool is_unclaimed;       /* registry: restored, but not asked for yet */
     _Atomic uint32_t n_held; /* segments */
     _Atomic uint32_t n_pinned;
     _Atomic uint32_t open[N_QUEUES][N_GROUPS];
@@ -145,7 +145,7 @@ struct cache_thread {
 
 struct cache {
     struct index index;
-    struct arena_file file;       /* behind the arena, or none */
+    struct arena_file file; /* behind the arena, or none */
     struct cache_restored restored;
     uint8_t *arena;
     size_t n_arena;      /* bytes of address space */
@@ -181,9 +181,10 @@ struct cache {
     struct cache_thread *threads[N_THREADS_MAX]; /* registry */
     uint64_t next_salt;                          /* registry */
     _Atomic unsigned next_giver; /* where the search for the tenant that gives begins */
+    _Atomic unsigned n_emptying; /* segments that evictors have in hand: limbo comes next */
     struct cache_tenant *default_tenant;
     struct cache_eviction_listener evictions; /* constant */
-    struct cache_thread *maintainer; /* maintenance lock */
+    struct cache_thread *maintainer;          /* maintenance lock */
 
     pthread_mutex_t maintenance; /* one maintainer at a time */
     pthread_t reaper;

@@ -14,6 +14,7 @@
 #define AHEAD          16u   /* items whose buckets are prefetched */
 #define POOR_SHARE     0.75  /* more survivors than this: the eviction freed little */
 #define POOR_STEP      8u    /* so many in a row raise what a survivor must have by one hit */
+#define GIVERS_MAX     8u    /* tenants that are asked for a segment before a search gives up */
 
 struct emptying {
     struct cache_thread *thread;
@@ -227,28 +228,34 @@ static void count_yield(struct emptying *e)
         atomic_store(&tenant->n_poor, 0);
 }
 
+/* False: it was put back. */
+static bool empty_segment(struct emptying *e)
+{
+    if (e->thread->cache->segments[e->segment].is_chain)
+        return empty_chain(e);
+    empty_shared(e);
+    if (e->is_stuck)
+        put_back(e);
+    else
+        count_yield(e);
+    return !e->is_stuck;
+}
+
 /* False: nothing came free. */
 static bool empty(struct emptying *e)
 {
     struct cache *cache = e->thread->cache;
     struct segment *segment = &cache->segments[e->segment];
+    bool is_chain = segment->is_chain;
     e->counters = thread_counters(e->thread, e->tenant);
     e->owner = segment_owner(cache, e->segment);
     e->queue = (enum queue_kind)atomic_load(&segment->queue);
     e->is_told = cache->evictions.tell != NULL && cache->evictions.is_wanted(cache->evictions.arg);
-    if (segment->is_chain) {
-        if (!empty_chain(e))
-            return true; /* it has moved on: progress, if not memory */
-    } else {
-        empty_shared(e);
-        if (e->is_stuck) {
-            put_back(e);
-            return false;
-        }
-        count_yield(e);
-    }
-    pool_retire(cache, e->segment);
-    return true;
+    bool is_empty = empty_segment(e);
+    if (is_empty)
+        pool_retire(cache, e->segment);
+    atomic_fetch_sub(&cache->n_emptying, 1);
+    return is_empty || is_chain; /* a chain that has moved on: progress, if not memory */
 }
 
 static void prepare_ghost(struct cache_tenant *tenant, const struct tenant_totals *totals)
@@ -335,15 +342,22 @@ static struct cache_tenant *furthest_above(struct cache *cache)
     return furthest;
 }
 
+/* A tenant may have nothing left to give by now, for another thread was faster. */
 bool evict_somewhere(struct cache_thread *thread, struct cache_tenant *requester)
 {
-    struct cache_tenant *tenant = furthest_above(thread->cache);
-    if (tenant == NULL)
-        tenant = requester;
-    if (tenant != NULL && evict_from(thread, tenant)) {
-        if (atomic_load(&tenant->n_held) == 0)
-            atomic_store(&thread->cache->next_giver, tenant->id + 1u);
-        return true;
+    struct cache *cache = thread->cache;
+    struct cache_tenant *tenant = NULL;
+    for (unsigned i = 0; i < GIVERS_MAX; i++) {
+        tenant = furthest_above(cache);
+        if (tenant == NULL)
+            break;
+        bool has_given = evict_from(thread, tenant);
+        if (!has_given || atomic_load(&tenant->n_held) == 0)
+            atomic_store(&cache->next_giver, tenant->id + 1u);
+        if (has_given)
+            return true;
+        if (!cache->is_evicting)
+            break;
     }
     return requester != NULL && requester != tenant && evict_from(thread, requester);
 }

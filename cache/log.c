@@ -7,10 +7,10 @@
 #include <sched.h>
 #include <time.h>
 
-#define KEEP_FOR_COPIES 2u   /* segments that a store never takes */
-#define ATTEMPTS        64u  /* evictions for one segment before a store gives up */
-#define WAITS           550u /* for other threads whose views hold segments back: 5 s in all */
-#define WAIT_STEP       50u  /* yields at first, then naps that double after so many */
+#define KEEP_FOR_COPIES 2u  /* segments that a store never takes */
+#define ATTEMPTS        64u /* evictions for one segment before a store gives up */
+#define WAITS           550u /* for other threads that hold segments back or empty them: 5 s in all */
+#define WAIT_STEP       50u /* yields at first, then naps that double after so many */
 #define NAP_NS          100000l
 
 void queue_append(struct cache_tenant *tenant, uint32_t number)
@@ -58,15 +58,6 @@ static size_t n_limit_segments(const struct cache_tenant *tenant)
     return n < 2 ? 2 : n;
 }
 
-static bool stay_below_limit(struct cache_thread *thread, struct cache_tenant *tenant)
-{
-    size_t limit = n_limit_segments(tenant);
-    for (unsigned i = 0; atomic_load(&tenant->n_held) >= limit; i++)
-        if (i == ATTEMPTS || !evict_from(thread, tenant))
-            return false;
-    return true;
-}
-
 /* Nothing may be lost by going on: the thread has shown nobody an item in this turn. */
 static void refresh_if_unseen(struct cache_thread *thread)
 {
@@ -97,12 +88,39 @@ static void pause_for_others(unsigned n_before)
         nanosleep(&nap, NULL);
 }
 
+/* Another thread may be emptying the tenant's last segment just now. */
+static bool is_in_hand(struct cache *cache)
+{
+    return atomic_load(&cache->n_emptying) > 0;
+}
+
+static bool stay_below_limit(struct cache_thread *thread, struct cache_tenant *tenant)
+{
+    struct cache *cache = thread->cache;
+    size_t limit = n_limit_segments(tenant);
+    unsigned n_evicted = 0, n_waited = 0;
+    while (atomic_load(&tenant->n_held) >= limit) {
+        bool was_in_hand = is_in_hand(cache);
+        if (n_evicted == ATTEMPTS || n_waited == WAITS)
+            return false;
+        if (evict_from(thread, tenant))
+            n_evicted++;
+        else if (was_in_hand || is_in_hand(cache))
+            pause_for_others(n_waited++);
+        else
+            return atomic_load(&tenant->n_held) < limit;
+    }
+    return true;
+}
+
 static uint32_t wait_for_others(struct cache_thread *thread)
 {
     for (unsigned i = 0; i < WAITS && !blocks_itself(thread); i++) {
         refresh_if_unseen(thread);
+        /* Looked at first: what an evictor lets go is in limbo before it is none in hand. */
+        bool is_coming = is_in_hand(thread->cache) || pool_n_coming(thread->cache) > 0;
         uint32_t number = pool_take(thread->cache, KEEP_FOR_COPIES);
-        if (number != SEGMENT_NONE || pool_n_coming(thread->cache) == 0)
+        if (number != SEGMENT_NONE || !is_coming)
             return number;
         pause_for_others(i);
     }
