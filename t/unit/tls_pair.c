@@ -31,8 +31,8 @@ int pair_run(Suite *suite)
 
 const char *pair_file(const char *name)
 {
-    static char paths[8][256];
-    static unsigned next;
+    static _Thread_local char paths[8][256]; /* threads make pairs too */
+    static _Thread_local unsigned next;
     char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
