@@ -234,7 +234,7 @@ def the_end_is_announced():
         if event:
             assert "event=%s " % event in lines[0], (left_s, lines)
             assert "days_left=%s" % stats["days_left"] in lines[0] and "CN=localhost" in lines[0], lines
-    named = issue("ends-named", "/CN=other.example", now + 3 * DAY_S, "DNS:other.example")
+    named = issue("ends-named", "/CN=other.example", now + 3 * DAY_S - hour, "DNS:other.example")
     words = ["ssl_named=other.example:%s:%s" % (cert(named + ".pem"), cert(named + ".key"))]
     with TlsServer("-m", 64, words=words) as server:
         server.check_alive()
