@@ -1,6 +1,8 @@
 #include "auth/auth.h"
-#include "server/conn.h"
+#include "server/clock.h"
 #include "server/create_auth.h"
+#include "server/create_cache.h"
+#include "server/create_sockets.h"
 #include "server/create_tls.h"
 #include "server/jobs.h"
 #include "server/listener.h"
@@ -25,9 +27,7 @@
 
 #include "config.h"
 
-#include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -50,41 +50,25 @@ struct master {
     size_t n_signals;
     struct pressure pressure;
     uint32_t tended; /* Unix second of the last refresh_tend */
-    time_t wall_at_start;
-    struct timespec monotonic_at_start;
+    struct clock clock;
     unsigned n_workers_started;
     int parent_fd; /* the process that started -d and waits; -1 when there is none */
     bool is_cache_started;
 };
 
-/* ---- the clock: wall time at the start plus what has passed since, so that a jump of the wall
- * clock neither expires nor revives an item ---- */
-
-static uint32_t seconds_now(const struct master *m)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t ns = (int64_t)(now.tv_sec - m->monotonic_at_start.tv_sec) * 1000000000 +
-                 (now.tv_nsec - m->monotonic_at_start.tv_nsec);
-    return (uint32_t)(m->wall_at_start + ns / 1000000000);
-}
+/* ---- the tick ---- */
 
 static void publish_time(struct master *m)
 {
-    uint32_t now = seconds_now(m);
+    uint32_t now = clock_now_s(&m->clock);
     cache_tick(m->server.cache, now);
     atomic_store_explicit(&m->server.now, now, memory_order_relaxed);
 }
 
-/* The next tick comes just behind the next whole second. */
 static void schedule_tick(struct master *m)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    long passed_ns = now.tv_nsec - m->monotonic_at_start.tv_nsec;
-    if (passed_ns < 0)
-        passed_ns += 1000000000;
-    struct timeval wait = {.tv_sec = 0, .tv_usec = (1000000000 - passed_ns) / 1000 + 500};
+    uint32_t us = clock_next_second_us(&m->clock);
+    struct timeval wait = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
     event_add(m->tick_event, &wait);
 }
 
@@ -154,12 +138,6 @@ static void on_signal(evutil_socket_t signal, short what, void *arg)
 
 /* ---- parts, in the order of creation; each says on stderr what is wrong ---- */
 
-static int fail(int code, const char *what)
-{
-    fprintf(stderr, "keepd: %s\n", what);
-    return code;
-}
-
 static int create_log(struct master *m)
 {
     bool is_silent = m->settings.is_daemon && m->settings.verbosity == 0;
@@ -170,83 +148,7 @@ static int create_log(struct master *m)
         .is_syslog = m->settings.has_syslog,
     };
     m->server.log = log_create(&config);
-    return m->server.log != NULL ? 0 : fail(EXIT_BAD_VALUE, "the log cannot be opened");
-}
-
-static int refuse_cache(const struct master *m, const char *error)
-{
-    if (m->settings.memory_file != NULL)
-        fprintf(stderr, "failed to open file for mmap: %s\n", error);
-    return m->settings.memory_file != NULL ? EXIT_BAD_VALUE : fail(EXIT_BAD_VALUE, error);
-}
-
-/* What came back from the memory file; the uptime then counts from the first start. */
-static void tell_restored(struct master *m)
-{
-    const struct cache_restored *restored = cache_restored(m->server.cache);
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t ms = (now.tv_sec - m->monotonic_at_start.tv_sec) * 1000 +
-                 (now.tv_nsec - m->monotonic_at_start.tv_nsec) / 1000000;
-    if (restored->what == CACHE_REFUSED)
-        log_event(m->server.log, LOG_LEVEL_WARNING, "memory_file_refused",
-                  LOG_STR("file", m->settings.memory_file), LOG_STR("reason", restored->reason),
-                  LOG_END);
-    if (restored->what != CACHE_RESTORED)
-        return;
-    m->server.started = restored->started;
-    log_event(m->server.log, LOG_LEVEL_WARNING, "memory_file_restored",
-              LOG_STR("file", m->settings.memory_file), LOG_NUMBER("items", restored->n_items),
-              LOG_NUMBER("expired", restored->n_expired), LOG_NUMBER("after_ms", ms), LOG_END);
-}
-
-static void count_tenant(void *arg, const struct auth_tenant *tenant)
-{
-    (void)tenant;
-    ++*(unsigned *)arg;
-}
-
-static unsigned count_tenants(const struct master *m)
-{
-    unsigned n = 0;
-    if (m->server.auth != NULL)
-        auth_tenants_each(m->server.auth, count_tenant, &n);
-    return n;
-}
-
-static int create_cache(struct master *m)
-{
-    char error[256];
-    m->server.watch = watch_create(m->settings.watcher_log_bytes);
-    if (m->server.watch == NULL)
-        return fail(EXIT_BAD_VALUE, "out of memory");
-    struct cache_config config = {
-        .memory = m->settings.max_bytes,
-        .item_max = m->settings.item_size_max,
-        .is_evicting = m->settings.is_evicting,
-        .has_cas = m->settings.is_cas_enabled,
-        .has_huge_pages = true,
-        .n_tenants = count_tenants(m),
-        .hash_power = (unsigned)m->settings.hash_power,
-        .memory_file = m->settings.memory_file,
-        .now = seconds_now(m),
-        .evictions = watch_eviction_listener(m->server.watch),
-    };
-    m->server.cache = cache_create(&config, error, sizeof error);
-    if (m->server.cache == NULL)
-        return refuse_cache(m, error);
-    publish_time(m);
-    m->server.started = server_now(&m->server);
-    tell_restored(m);
-    atomic_store(&m->server.memory_limit, m->settings.max_bytes);
-    m->server.tenants = tenants_create(m->server.cache, m->server.n_workers,
-                                       m->settings.prefix_delimiter, m->settings.is_detail_enabled);
-    if (m->server.tenants == NULL)
-        return fail(EXIT_BAD_VALUE, "out of memory");
-    if (m->server.auth != NULL && !tenants_sync(m->server.tenants, m->server.auth))
-        return fail(EXIT_BAD_VALUE, "out of memory for the tenants");
-    cache_forget_unclaimed(m->server.cache);
-    return 0;
+    return m->server.log != NULL ? 0 : process_refuse(EXIT_BAD_VALUE, "the log cannot be opened");
 }
 
 static int create_workers(struct master *m)
@@ -256,44 +158,36 @@ static int create_workers(struct master *m)
     for (unsigned i = 0; server->workers != NULL && i < server->n_workers; i++) {
         server->workers[i] = worker_create(server, i);
         if (server->workers[i] == NULL)
-            return fail(EXIT_BAD_VALUE, "a worker cannot be made: out of memory or descriptors");
+            return process_refuse(EXIT_BAD_VALUE,
+                                  "a worker cannot be made: out of memory or descriptors");
     }
-    return server->workers != NULL ? 0 : fail(EXIT_BAD_VALUE, "out of memory");
+    return server->workers != NULL ? 0 : process_refuse(EXIT_BAD_VALUE, "out of memory");
 }
 
 static int start_udp(struct master *m)
 {
     if (m->server.udp == NULL || udp_set_start(m->server.udp))
         return 0;
-    return fail(EXIT_BAD_VALUE, "the UDP sockets cannot be watched");
+    return process_refuse(EXIT_BAD_VALUE, "the UDP sockets cannot be watched");
 }
 
 static int start_threads(struct master *m)
 {
     struct server *server = &m->server;
     if (!cache_start(server->cache))
-        return fail(EXIT_BAD_VALUE, "Can't create thread: the reaper");
+        return process_refuse(EXIT_BAD_VALUE, "Can't create thread: the reaper");
     m->is_cache_started = true;
     if (server->tls != NULL || server->auth != NULL) {
         unsigned n = server->n_workers / 2;
         server->jobs = jobs_create(n > JOB_THREADS_MIN ? n : JOB_THREADS_MIN);
         if (server->jobs == NULL)
-            return fail(EXIT_BAD_VALUE, "Can't create thread: a job thread");
+            return process_refuse(EXIT_BAD_VALUE, "Can't create thread: a job thread");
     }
     for (; m->n_workers_started < server->n_workers; m->n_workers_started++) {
         if (!worker_start(server->workers[m->n_workers_started]))
-            return fail(EXIT_BAD_VALUE, "Can't create thread: a worker");
+            return process_refuse(EXIT_BAD_VALUE, "Can't create thread: a worker");
     }
     return 0;
-}
-
-static int open_udp(struct master *m)
-{
-    char error[512];
-    if (udp_set_create(&m->server, &m->server.udp, error, sizeof error))
-        return 0;
-    fprintf(stderr, "failed to listen on UDP port %d: %s\n", (int)m->settings.udp_port, error);
-    return EXIT_NO_RESOURCE;
 }
 
 static int begin_takeover(struct master *m)
@@ -303,7 +197,7 @@ static int begin_takeover(struct master *m)
         return 0;
     m->server.takeover =
         takeover_create(&m->server, m->settings.takeover_path, error, sizeof error);
-    return m->server.takeover != NULL ? 0 : fail(EXIT_NO_RESOURCE, error);
+    return m->server.takeover != NULL ? 0 : process_refuse(EXIT_NO_RESOURCE, error);
 }
 
 /* Lets the predecessor end: when this process serves, or, if it is to have the content too, before
@@ -314,57 +208,24 @@ static int relieve_predecessor(struct master *m, bool waits)
         return 0;
     return takeover_relieve(m->server.takeover, waits)
                ? 0
-               : fail(EXIT_BAD_VALUE, "--takeover: the other process does not end");
-}
-
-static int open_listeners(struct master *m)
-{
-    const struct settings *settings = &m->settings;
-    char error[512];
-    m->server.listeners = listener_set_create(&m->server, error, sizeof error);
-    if (m->server.listeners != NULL) {
-        int failed = open_udp(m);
-        listen_handed_close_rest(&m->server.handed);
-        return failed;
-    }
-    if (settings->socket_path != NULL)
-        fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", settings->socket_path, error);
-    else if (settings->listen_text != NULL)
-        fprintf(stderr, "failed to listen on one of interface(s) %s: %s\n", settings->listen_text,
-                error);
-    else
-        fprintf(stderr, "failed to listen on TCP port %d: %s\n", (int)settings->tcp_port, error);
-    return EXIT_NO_RESOURCE;
-}
-
-static int open_metrics(struct master *m)
-{
-    char error[512];
-    if (m->settings.metrics_text == NULL)
-        return 0;
-    m->server.metrics = metrics_open(&m->server, m->settings.metrics_text, error, sizeof error);
-    if (m->server.metrics != NULL)
-        return 0;
-    fprintf(stderr, "keepd: --metrics: %s\n", error);
-    return EXIT_NO_RESOURCE;
+               : process_refuse(EXIT_BAD_VALUE, "--takeover: the other process does not end");
 }
 
 static int start_metrics(struct master *m)
 {
     if (m->server.metrics == NULL || metrics_start(m->server.metrics))
         return 0;
-    return fail(EXIT_BAD_VALUE, "Can't create thread: the metrics");
+    return process_refuse(EXIT_BAD_VALUE, "Can't create thread: the metrics");
 }
 
 static int write_ports(struct master *m)
 {
-    char error[512];
-    const char *path = getenv("MEMCACHED_PORT_FILENAME");
-    if (path == NULL || m->settings.socket_path != NULL)
-        return 0;
-    if (listener_write_ports(m->server.listeners, path, error, sizeof error))
-        return 0;
-    return fail(EXIT_BAD_VALUE, error);
+    return create_ports_file(&m->server);
+}
+
+static int make_cache(struct master *m)
+{
+    return create_cache(&m->server, &m->clock);
 }
 
 /* The signals that the loop handles wait while there is no loop: one that comes right after the
@@ -393,14 +254,14 @@ static int prepare_loop(struct master *m)
 {
     m->base = event_base_new();
     if (m->base == NULL)
-        return fail(EXIT_BAD_VALUE, "the event loop cannot be made");
+        return process_refuse(EXIT_BAD_VALUE, "the event loop cannot be made");
     m->stop_event = event_new(m->base, m->server.stop_fd, EV_READ | EV_PERSIST, on_stop, m);
     m->tick_event = event_new(m->base, -1, 0, on_tick, m);
     bool is_ready = m->stop_event != NULL && m->tick_event != NULL &&
                     event_add(m->stop_event, NULL) == 0 && add_signal(m, SIGINT) &&
                     add_signal(m, SIGTERM) && add_signal(m, SIGHUP) && add_signal(m, SIGUSR1);
     mask_signals(SIG_UNBLOCK);
-    return is_ready ? 0 : fail(EXIT_BAD_VALUE, "the event loop cannot be prepared");
+    return is_ready ? 0 : process_refuse(EXIT_BAD_VALUE, "the event loop cannot be prepared");
 }
 
 static void name_inert(void *context, struct slice name, struct slice value)
@@ -413,16 +274,10 @@ static void name_inert(void *context, struct slice name, struct slice value)
  * tried before: it goes on then. */
 static int fetch_content(struct master *m)
 {
-    const char *path = m->settings.memory_file;
-    if (path == NULL)
+    if (m->settings.memory_file == NULL)
         return 0;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        fprintf(stderr, "failed to open file for mmap: %s: %s\n", path, strerror(errno));
-        return EXIT_BAD_VALUE;
-    }
-    close(fd);
-    return relieve_predecessor(m, true);
+    int failed = create_cache_try_file(&m->settings);
+    return failed != 0 ? failed : relieve_predecessor(m, true);
 }
 
 static bool watch_sockets(struct master *m)
@@ -435,7 +290,7 @@ static bool watch_sockets(struct master *m)
 static int start(struct master *m)
 {
     static int (*const steps[])(struct master *) = {create_log,    prepare_loop,   fetch_content,
-                                                    create_cache,  create_workers, start_udp,
+                                                    make_cache,    create_workers, start_udp,
                                                     start_threads, start_metrics,  write_ports};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int failed = steps[i](m);
@@ -443,24 +298,10 @@ static int start(struct master *m)
             return failed;
     }
     if (!watch_sockets(m))
-        return fail(EXIT_BAD_VALUE, "the listeners cannot be watched");
+        return process_refuse(EXIT_BAD_VALUE, "the listeners cannot be watched");
     settings_walk_inert(&m->settings, name_inert, m->server.log);
     tend(m);
     return 0;
-}
-
-/* When nobody uses the cache any more. False: what it holds will not come back. */
-static bool save_cache(struct master *m)
-{
-    char error[512];
-    if (m->server.cache == NULL || m->settings.memory_file == NULL)
-        return true;
-    if (cache_save(m->server.cache, m->server.started, seconds_now(m), (uint32_t)time(NULL), error,
-                   sizeof error))
-        return true;
-    log_event(m->server.log, LOG_LEVEL_ERROR, "memory_file_not_saved", LOG_STR("reason", error),
-              LOG_END);
-    return false;
 }
 
 /* The reverse of start; works on a half-made set. False: something was lost. */
@@ -482,7 +323,7 @@ static bool stop(struct master *m)
     for (unsigned i = 0; server->workers != NULL && i < server->n_workers; i++)
         worker_destroy(&server->workers[i]);
     free(server->workers);
-    bool is_saved = save_cache(m);
+    bool is_saved = create_cache_save(server, &m->clock);
     listener_set_destroy(&server->listeners);
     tls_destroy(&server->tls);
     auth_destroy(&server->auth);
@@ -515,11 +356,11 @@ static int become_server(struct master *m)
     if (failed == 0)
         failed = begin_takeover(m);
     if (failed == 0)
-        failed = create_tls(&m->server, m->wall_at_start); /* files that only root can read */
+        failed = create_tls(&m->server, m->clock.wall_at_start); /* files that only root can read */
     if (failed == 0)
-        failed = open_listeners(m); /* before root is given up: ports below 1024 */
+        failed = create_listeners(&m->server); /* before root is given up: ports below 1024 */
     if (failed == 0)
-        failed = open_metrics(m);
+        failed = create_metrics(&m->server);
     if (failed == 0)
         failed = privileges_drop(settings, user);
     if (failed == 0)
@@ -534,12 +375,12 @@ static int become_server(struct master *m)
 /* --check-config and --check-auth: everything is read, nothing is served. */
 static int check(struct master *m)
 {
-    int failed = create_tls(&m->server, m->wall_at_start);
+    int failed = create_tls(&m->server, m->clock.wall_at_start);
     if (failed == 0 && !create_auth(&m->server))
         failed = EXIT_BAD_VALUE;
     if (failed == 0 && m->settings.checks_auth_of != NULL && m->server.auth == NULL)
-        failed =
-            fail(EXIT_BAD_USAGE, "--check-auth: no login is configured: add -S, -Y or --tenants");
+        failed = process_refuse(EXIT_BAD_USAGE,
+                                "--check-auth: no login is configured: add -S, -Y or --tenants");
     if (failed == 0 && m->settings.checks_auth_of != NULL)
         explain_auth(&m->server, m->settings.checks_auth_of);
     else if (failed == 0)
@@ -561,7 +402,7 @@ static int enter_sandbox(struct master *m)
     if (failed == 0)
         return 0;
     if (settings->is_given[SETTING_drops_privileges])
-        return fail(EXIT_BAD_VALUE, "-o drop_privileges: the kernel takes no filter");
+        return process_refuse(EXIT_BAD_VALUE, "-o drop_privileges: the kernel takes no filter");
     log_event(m->server.log, LOG_LEVEL_WARNING, "no_system_call_filter",
               LOG_STR("reason", strerror(failed)), LOG_END);
     return 0;
@@ -627,9 +468,8 @@ int main(int argc, char **argv)
         atomic_store(&m->server.verbosity, (int)m->settings.verbosity);
         trace_turn(&m->server, TRACE_LOGGED, m->settings.verbosity >= TRACE_VERBOSITY);
         atomic_store(&m->server.is_crawler_on, true);
-        m->wall_at_start = time(NULL);
-        clock_gettime(CLOCK_MONOTONIC, &m->monotonic_at_start);
-        atomic_store(&m->server.now, seconds_now(m));
+        clock_init(&m->clock);
+        atomic_store(&m->server.now, clock_now_s(&m->clock));
         bool is_check = m->settings.checks_config || m->settings.checks_auth_of != NULL;
         code = is_check ? check(m) : serve(m);
     }

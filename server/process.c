@@ -16,6 +16,12 @@
 #define SPARE_DESCRIPTORS  64 /* listeners, event loops, log, files */
 #define WORKER_DESCRIPTORS 4
 
+int process_refuse(int code, const char *sentence)
+{
+    fprintf(stderr, "keepd: %s\n", sentence);
+    return code;
+}
+
 int process_open_stdio(void)
 {
     int fd;

@@ -8,6 +8,9 @@
 
 /* Each returns 0, or the exit code (options.h) after saying on stderr what is wrong. */
 
+/* For what keepd says in its own words: "keepd: " and the sentence. Returns the code. */
+MUST_USE int process_refuse(int code, const char *sentence);
+
 /* Descriptors 0, 1 and 2 are open afterwards, so that no socket ever gets one of these numbers. */
 MUST_USE int process_open_stdio(void);
 /* Closes what the starting process left open, but for n_kept descriptors behind stderr. */
