@@ -15,9 +15,9 @@ struct cache_thread;
 struct cache_upload;
 
 #define CACHE_TENANTS_MAX 4096u
-#define CACHE_KEY_MAX 250
-#define CACHE_NEVER   0u /* exptime: never expires */
-#define CACHE_PAST    1u /* exptime: over already */
+#define CACHE_KEY_MAX     250
+#define CACHE_NEVER       0u /* exptime: never expires */
+#define CACHE_PAST        1u /* exptime: over already */
 
 enum cache_result {
     CACHE_OK,
@@ -241,7 +241,8 @@ MUST_USE enum cache_result cache_upload_create(struct cache_thread *thread,
                                                const struct cache_key *key, uint32_t n_value,
                                                uint32_t client_flags,
                                                struct cache_upload **upload_out);
-/* Where the next bytes go: at least 1 byte. CACHE_NO_MEMORY: abort and swallow. */
+/* Where the next bytes go: at least 1, at most what the value lacks. CACHE_NO_MEMORY: abort and
+ * swallow. */
 MUST_USE enum cache_result cache_upload_space(struct cache_thread *thread,
                                               struct cache_upload *upload, uint8_t **p_out,
                                               size_t *n_out);

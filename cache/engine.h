@@ -108,10 +108,12 @@ struct cache_tenant {
     _Atomic size_t guarantee; /* bytes */
     _Atomic size_t limit;     /* bytes; SIZE_MAX: none */
     _Atomic bool is_dying;
-    _Atomic uint64_t died; /* epoch of its destruction */
+    _Atomic uint64_t died;             /* epoch of its destruction, then of its unlinking */
+    struct cache_tenant *next_leaving; /* registry */
     _Atomic uint32_t n_uploads;
-    bool is_unclaimed;       /* registry: restored, but not asked for yet */
-    _Atomic uint32_t n_held; /* segments */
+    bool is_unclaimed;           /* registry: restored, but not asked for yet */
+    _Atomic uint32_t n_held;     /* segments */
+    _Atomic uint32_t n_emptying; /* its segments that evictors have in hand; not held any more */
     _Atomic uint32_t n_pinned;
     _Atomic uint32_t open[N_QUEUES][N_GROUPS];
     _Atomic uint32_t open_upload;
@@ -178,6 +180,7 @@ struct cache {
 
     pthread_mutex_t registry;
     _Atomic(struct cache_tenant *) tenants[N_TENANTS_MAX];
+    struct cache_tenant *leaving; /* registry: unlinked, but seen by a thread perhaps */
     struct cache_thread *threads[N_THREADS_MAX]; /* registry */
     uint64_t next_salt;                          /* registry */
     _Atomic unsigned next_giver; /* where the search for the tenant that gives begins */

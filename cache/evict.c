@@ -254,6 +254,7 @@ static bool empty(struct emptying *e)
     bool is_empty = empty_segment(e);
     if (is_empty)
         pool_retire(cache, e->segment);
+    atomic_fetch_sub(&e->tenant->n_emptying, 1);
     atomic_fetch_sub(&cache->n_emptying, 1);
     return is_empty || is_chain; /* a chain that has moved on: progress, if not memory */
 }

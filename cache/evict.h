@@ -10,8 +10,9 @@
 /* Empties about one segment of this tenant. False: there is nothing that may go. */
 MUST_USE bool evict_from(struct cache_thread *thread, struct cache_tenant *tenant);
 
-/* Empties about one segment of the tenant that is furthest above its guarantee; of the requester's
- * when nobody is. The requester may be NULL. */
+/* Empties about one segment of the tenant that is furthest above its guarantee, or of
+ * the next one where that has nothing left; of the requester's when nobody is above. The requester
+ * may be NULL. */
 MUST_USE bool evict_somewhere(struct cache_thread *thread, struct cache_tenant *requester);
 
 /* Empties segments that hold little but dead, expired or flushed items, up to n_max. */

@@ -88,24 +88,19 @@ static void pause_for_others(unsigned n_before)
         nanosleep(&nap, NULL);
 }
 
-/* Another thread may be emptying the tenant's last segment just now. */
-static bool is_in_hand(struct cache *cache)
-{
-    return atomic_load(&cache->n_emptying) > 0;
-}
-
+/* Another thread may be emptying the tenant's last segment just now. What others' tenants lose does
+ * not help this one: it is not waited for. */
 static bool stay_below_limit(struct cache_thread *thread, struct cache_tenant *tenant)
 {
-    struct cache *cache = thread->cache;
     size_t limit = n_limit_segments(tenant);
     unsigned n_evicted = 0, n_waited = 0;
     while (atomic_load(&tenant->n_held) >= limit) {
-        bool was_in_hand = is_in_hand(cache);
+        bool was_in_hand = atomic_load(&tenant->n_emptying) > 0;
         if (n_evicted == ATTEMPTS || n_waited == WAITS)
             return false;
         if (evict_from(thread, tenant))
             n_evicted++;
-        else if (was_in_hand || is_in_hand(cache))
+        else if (was_in_hand || atomic_load(&tenant->n_emptying) > 0)
             pause_for_others(n_waited++);
         else
             return atomic_load(&tenant->n_held) < limit;
@@ -118,7 +113,8 @@ static uint32_t wait_for_others(struct cache_thread *thread)
     for (unsigned i = 0; i < WAITS && !blocks_itself(thread); i++) {
         refresh_if_unseen(thread);
         /* Looked at first: what an evictor lets go is in limbo before it is none in hand. */
-        bool is_coming = is_in_hand(thread->cache) || pool_n_coming(thread->cache) > 0;
+        bool is_coming =
+            atomic_load(&thread->cache->n_emptying) > 0 || pool_n_coming(thread->cache) > 0;
         uint32_t number = pool_take(thread->cache, KEEP_FOR_COPIES);
         if (number != SEGMENT_NONE || !is_coming)
             return number;

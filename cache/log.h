@@ -26,7 +26,9 @@ enum log_purpose {
 };
 
 /* Room in a shared segment; size is rounded and at most shared_size_max. May evict: item pointers
- * of a thread that has handed out no views are void after it. False: no memory. */
+ * of a thread that has handed out no views are void after it. May wait, in the worst case for 5 s,
+ * for threads that empty segments or have not been run since they looked at one. False: no memory.
+ */
 MUST_USE bool log_reserve(struct cache_thread *thread, struct cache_tenant *tenant,
                           enum queue_kind queue, size_t size, enum log_purpose purpose,
                           struct room *room_out);

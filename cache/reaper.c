@@ -60,7 +60,7 @@ void cache_maintain(struct cache *cache, uint32_t now)
     lookup_grow(thread);
     cache_thread_offline(thread);
     pool_reclaim(cache);
-    tenant_bury(thread);
+    tenant_bury(cache);
     pthread_mutex_unlock(&cache->maintenance);
 }
 

@@ -59,6 +59,8 @@ static void strip_thread(struct cache *cache, struct cache_thread *thread)
         if (tenant != NULL)
             take_counters(thread, tenant);
     }
+    for (struct cache_tenant *left = cache->leaving; left != NULL; left = left->next_leaving)
+        take_counters(thread, left);
 }
 
 static bool enlist(struct cache *cache, struct cache_thread *thread)
@@ -159,10 +161,19 @@ static void free_tenant(struct cache_tenant *tenant)
 }
 
 /* With the registry's lock. */
+static bool is_id_taken(const struct cache *cache, unsigned id)
+{
+    const struct cache_tenant *leaving = cache->leaving;
+    while (leaving != NULL && leaving->id != id)
+        leaving = leaving->next_leaving;
+    return leaving != NULL || atomic_load(&cache->tenants[id]) != NULL;
+}
+
+/* With the registry's lock. */
 static bool register_tenant(struct cache *cache, struct cache_tenant *tenant)
 {
     unsigned id = 0;
-    while (id < N_TENANTS_MAX && atomic_load(&cache->tenants[id]) != NULL)
+    while (id < N_TENANTS_MAX && is_id_taken(cache, id))
         id++;
     if (id == N_TENANTS_MAX)
         return false;
@@ -277,23 +288,44 @@ void tenant_tick(struct cache_tenant *tenant, uint32_t now)
 static bool holds_nothing(struct cache_tenant *tenant)
 {
     return atomic_load(&tenant->is_dying) && atomic_load(&tenant->n_held) == 0 &&
-           atomic_load(&tenant->n_pinned) == 0 && atomic_load(&tenant->n_uploads) == 0 &&
-           pool_n_limbo(tenant->cache) == 0 &&
+           atomic_load(&tenant->n_emptying) == 0 && atomic_load(&tenant->n_pinned) == 0 &&
+           atomic_load(&tenant->n_uploads) == 0 && pool_n_limbo(tenant->cache) == 0 &&
            atomic_load(&tenant->died) < epoch_oldest(tenant->cache);
 }
 
-void tenant_bury(struct cache_thread *thread)
+/* No thread can find it from here on; one that looks for somebody to evict from may have. */
+static void unlink_tenant(struct cache *cache, struct cache_tenant *tenant)
 {
-    struct cache *cache = thread->cache;
-    pthread_mutex_lock(&cache->registry);
-    for (unsigned i = 0; i < N_TENANTS_MAX; i++) {
-        struct cache_tenant *tenant = atomic_load(&cache->tenants[i]);
-        if (tenant == NULL || !holds_nothing(tenant))
+    atomic_store(&cache->tenants[tenant->id], NULL);
+    atomic_store(&tenant->died, epoch_retire(cache));
+    tenant->next_leaving = cache->leaving;
+    cache->leaving = tenant;
+}
+
+static void free_unseen(struct cache *cache)
+{
+    struct cache_tenant **link = &cache->leaving;
+    while (*link != NULL) {
+        struct cache_tenant *tenant = *link;
+        if (atomic_load(&tenant->died) >= epoch_oldest(cache)) {
+            link = &tenant->next_leaving;
             continue;
-        atomic_store(&cache->tenants[i], NULL);
+        }
+        *link = tenant->next_leaving;
         strip_tenant(cache, tenant);
         free_tenant(tenant);
     }
+}
+
+void tenant_bury(struct cache *cache)
+{
+    pthread_mutex_lock(&cache->registry);
+    for (unsigned i = 0; i < N_TENANTS_MAX; i++) {
+        struct cache_tenant *tenant = atomic_load(&cache->tenants[i]);
+        if (tenant != NULL && holds_nothing(tenant))
+            unlink_tenant(cache, tenant);
+    }
+    free_unseen(cache);
     pthread_mutex_unlock(&cache->registry);
 }
 
@@ -304,5 +336,10 @@ void tenant_fini_all(struct cache *cache)
         if (tenant != NULL)
             free_tenant(tenant);
         atomic_store(&cache->tenants[i], NULL);
+    }
+    while (cache->leaving != NULL) {
+        struct cache_tenant *tenant = cache->leaving;
+        cache->leaving = tenant->next_leaving;
+        free_tenant(tenant);
     }
 }

@@ -10,8 +10,8 @@
 /* Carries out a flush whose time has come. */
 void tenant_tick(struct cache_tenant *tenant, uint32_t now);
 
-/* Frees tenants that are dying and hold nothing any more. `thread` is online. */
-void tenant_bury(struct cache_thread *thread);
+/* Frees tenants that are dying, hold nothing any more and that no online thread can have found. */
+void tenant_bury(struct cache *cache);
 
 /* At the end of the cache, when no thread exists. */
 void tenant_fini_all(struct cache *cache);

@@ -47,6 +47,7 @@ static uint32_t take(struct cache_tenant *tenant, uint32_t number)
     queue_unlink(tenant, number);
     atomic_store(&segment->state, SEGMENT_EMPTYING);
     atomic_fetch_add(&tenant->cache->n_emptying, 1);
+    atomic_fetch_add(&tenant->n_emptying, 1);
     atomic_fetch_sub(&tenant->n_held, segment->n_chain);
     return number;
 }

@@ -1,5 +1,6 @@
 /* What happens when memory is short: eviction, its absence (-M), limits, tenants, uploads that
  * stall. */
+#include "cache/engine.h"
 #include "t/unit/cache_frame.h"
 
 static struct frame f;
@@ -289,6 +290,31 @@ START_TEST(tenant_is_buried)
 }
 END_TEST
 
+/* A thread that was online before may have found it, and use it still. */
+START_TEST(buried_tenant_stays_while_a_thread_may_look)
+{
+    open_with(8 << 20, true);
+    struct cache_thread *other = cache_thread_create(f.cache);
+    struct cache_tenant *a = tenant("a", 0, 0), *seen = a;
+    uint16_t id = a->id;
+    cache_tenant_destroy(&a);
+    cache_thread_offline(f.thread);
+    cache_thread_online(other);
+    cache_maintain(f.cache, NOW);
+    ck_assert_ptr_eq(f.cache->leaving, seen);
+    ck_assert_ptr_null(atomic_load(&f.cache->tenants[id]));
+    struct cache_tenant *b = tenant("b", 0, 0);
+    ck_assert_uint_ne(b->id, id);
+    cache_thread_offline(other);
+    cache_maintain(f.cache, NOW);
+    ck_assert_ptr_null(f.cache->leaving);
+    ck_assert_uint_eq(tenant("c", 0, 0)->id, id);
+    cache_thread_destroy(&other);
+    cache_thread_online(f.thread);
+    frame_close(&f);
+}
+END_TEST
+
 /* ---- uploads that stall ---- */
 
 START_TEST(stalled_uploads_do_not_starve_others)
@@ -490,6 +516,7 @@ int main(void)
     tcase_add_test(tc, borrowed_memory_is_given_back);
     tcase_add_test(tc, limit_is_kept);
     tcase_add_test(tc, tenant_is_buried);
+    tcase_add_test(tc, buried_tenant_stays_while_a_thread_may_look);
     tcase_add_test(tc, stalled_uploads_do_not_starve_others);
     tcase_add_test(tc, sizes_may_shift);
     tcase_add_test(tc, more_tenants_than_segments);
