@@ -143,13 +143,6 @@ bool conn_create(struct worker *worker, int fd, const struct listener *listener,
     return true;
 }
 
-static void queue_closed(struct conn *conn)
-{
-    conn->is_queued = true;
-    conn->next_in_queue = conn->worker->closed;
-    conn->worker->closed = conn;
-}
-
 void conn_close(struct conn *conn, enum close_reason reason)
 {
     if (state_now(conn) == CONN_CLOSING)
@@ -160,9 +153,7 @@ void conn_close(struct conn *conn, enum close_reason reason)
     if (state_now(conn) != CONN_LINGER)
         conn->transport->close(conn);
     conn_enter(conn, CONN_CLOSING);
-    if (conn->is_queued || conn->has_job)
-        return; /* the ready list or a job thread still knows it; they let it go */
-    queue_closed(conn);
+    worker_let_go(conn->worker, conn);
 }
 
 void conn_wait_for_job(struct conn *conn, enum step (*finish)(struct conn *))
@@ -198,7 +189,7 @@ void conn_job_done(struct conn *conn)
     conn->has_job = false;
     conn->is_job_done = true;
     if (state_now(conn) == CONN_CLOSING)
-        queue_closed(conn);
+        worker_let_go(conn->worker, conn);
     else
         conn_run(conn);
 }

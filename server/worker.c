@@ -100,7 +100,16 @@ void worker_make_ready(struct worker *worker, struct conn *conn)
     worker->ready = conn;
 }
 
-/* Those that yielded go on; one that was closed meanwhile moves to the other list. */
+void worker_let_go(struct worker *worker, struct conn *conn)
+{
+    if (conn->is_queued || conn->has_job)
+        return;
+    conn->is_queued = true;
+    conn->next_in_queue = worker->closed;
+    worker->closed = conn;
+}
+
+/* Those that yielded go on; one that was closed meanwhile is let go. */
 static void run_ready(struct worker *worker)
 {
     struct conn *conn = worker->ready;
@@ -109,9 +118,7 @@ static void run_ready(struct worker *worker)
         struct conn *next = conn->next_in_queue;
         conn->is_queued = false;
         if (state_now(conn) == CONN_CLOSING) {
-            conn->is_queued = true;
-            conn->next_in_queue = worker->closed;
-            worker->closed = conn;
+            worker_let_go(worker, conn);
         } else {
             conn->is_resumed = state_now(conn) == CONN_YIELD;
             conn_run(conn);
@@ -127,6 +134,18 @@ static void free_closed(struct worker *worker)
         struct conn *conn = worker->closed;
         worker->closed = conn->next_in_queue;
         conn_free(conn);
+    }
+}
+
+void worker_end_turn(struct worker *worker)
+{
+    if (worker->ready != NULL) {
+        worker_online(worker);
+        run_ready(worker);
+    }
+    if (worker->closed != NULL) {
+        worker_online(worker);
+        free_closed(worker);
     }
 }
 
@@ -157,14 +176,7 @@ static void turn(struct worker *worker)
     else
         offline(worker);
     (void)event_base_loop(worker->base, flags);
-    if (worker->ready != NULL) {
-        worker_online(worker);
-        run_ready(worker);
-    }
-    if (worker->closed != NULL) {
-        worker_online(worker);
-        free_closed(worker);
-    }
+    worker_end_turn(worker);
 }
 
 static void *run(void *arg)
@@ -180,8 +192,7 @@ static void *run(void *arg)
     worker_online(worker);
     for (struct conn *conn = worker->conns; conn != NULL; conn = conn->next)
         conn_close(conn, CLOSE_SHUTDOWN);
-    run_ready(worker);
-    free_closed(worker);
+    worker_end_turn(worker);
     offline(worker);
     return NULL;
 }

@@ -102,4 +102,12 @@ void worker_online(struct worker *worker);
 /* Puts a connection on the list of those that go on without waiting for their socket. */
 void worker_make_ready(struct worker *worker, struct conn *conn);
 
+/* Has a closed connection freed at the end of the turn. While the list of those that go on or a
+ * job thread knows it nothing happens: whoever lets it go last calls again. */
+void worker_let_go(struct worker *worker, struct conn *conn);
+
+/* What follows the events of a turn: those that are ready go on, closed ones are freed. Part of the
+ * worker's loop; called by tests that have no loop. */
+void worker_end_turn(struct worker *worker);
+
 #endif

@@ -202,35 +202,20 @@ static const struct transport transport_memory = {
 
 /* ---- what the worker's loop does, without waiting ---- */
 
-static void run_ready(struct line *line)
+static bool is_there(const struct line *line)
 {
-    struct worker *worker = line->instance->worker;
-    struct conn *conn = worker->ready;
-    worker->ready = NULL;
-    if (conn == NULL)
-        return;
-    HOLDS(conn == line->conn);
-    conn->is_queued = false;
-    if (state_now(conn) == CONN_CLOSING) {
-        conn->is_queued = true;
-        conn->next_in_queue = worker->closed;
-        worker->closed = conn;
-        return;
-    }
-    conn->is_resumed = state_now(conn) == CONN_YIELD;
-    conn_run(conn);
+    const struct conn *conn = line->instance->worker->conns;
+    while (conn != NULL && conn != line->conn)
+        conn = conn->next;
+    return conn != NULL;
 }
 
 static void end_turn(struct line *line)
 {
     struct worker *worker = line->instance->worker;
-    if (worker->closed != NULL) {
-        struct conn *conn = worker->closed;
-        HOLDS(conn == line->conn);
-        worker->closed = NULL;
+    worker_end_turn(worker);
+    if (!is_there(line))
         line->conn = NULL;
-        conn_free(conn);
-    }
     HOLDS(worker->in.n == 0);
     cache_thread_offline(worker->cache_thread);
     worker->is_online = false;
@@ -281,8 +266,6 @@ void line_turn(struct line *line)
     struct worker *worker = line->instance->worker;
     worker_online(worker);
     (void)event_base_loop(worker->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-    if (worker->ready != NULL)
-        run_ready(line);
     end_turn(line);
 }
 
@@ -301,9 +284,7 @@ void line_send(struct line *line, struct slice bytes)
     line->has_starved = false;
     while (line->conn != NULL && !is_waiting(line)) {
         worker_online(worker);
-        if (worker->ready != NULL)
-            run_ready(line);
-        else
+        if (worker->ready == NULL)
             conn_run(line->conn);
         end_turn(line);
     }
@@ -314,9 +295,6 @@ void line_close(struct line *line)
     if (line->conn != NULL) {
         worker_online(line->instance->worker);
         conn_close(line->conn, CLOSE_NORMAL);
-        line->instance->worker->ready = NULL;
-        if (line->instance->worker->closed == NULL)
-            line->instance->worker->closed = line->conn;
         end_turn(line);
     }
     free(line->out);
