@@ -41,6 +41,7 @@ struct listener_set {
     struct event *retry_event;
     struct timespec suspended_at;
     atomic_bool is_suspended;
+    atomic_uint n_arriving; /* accepted, and not yet a connection of a worker */
 };
 
 /* A socket on its way to its worker. */
@@ -48,8 +49,8 @@ struct arrival {
     struct message message;
     int fd;
     const struct listener *listener;
-    bool needs_room;  /* the server is full: a stranger goes for it */
-    unsigned n_asked; /* workers that had none */
+    bool is_counted;  /* within the limit; else a stranger goes for it */
+    unsigned n_asked; /* times that a worker had none */
     union address peer;
 };
 
@@ -100,9 +101,13 @@ static bool is_full(const struct server *server)
            server->settings->max_connections;
 }
 
-static bool has_strangers(const struct server *server)
+/* Those on their way to a worker are strangers too: a burst is taken before any worker has seen it.
+ */
+static bool has_strangers(struct listener_set *set)
 {
-    return atomic_load(&((struct server *)server)->n_strangers) > 0;
+    struct server *server = set->server;
+    return atomic_load(&server->n_strangers) > 0 ||
+           (server->auth != NULL && atomic_load(&set->n_arriving) > 0);
 }
 
 /* Over the limit: the protocol's line, if the socket takes it at once, and the end. */
@@ -115,23 +120,43 @@ static void refuse(struct listener_set *set, int fd)
     atomic_fetch_add(&set->server->n_rejected, 1);
 }
 
+static void arrived(struct arrival *arrival)
+{
+    atomic_fetch_sub(&arrival->listener->set->n_arriving, 1);
+    free(arrival);
+}
+
+/* A connection that ended since the arrival was accepted left its place. */
+static bool take_place(struct server *server)
+{
+    unsigned n = atomic_load(&server->n_connections);
+    while (n < server->settings->max_connections) {
+        if (atomic_compare_exchange_weak(&server->n_connections, &n, n + 1))
+            return true;
+    }
+    return false;
+}
+
 /* The oldest stranger of this worker makes room, or of the next one. False: it goes on there, or
- * there is no stranger. */
+ * there is no stranger. Each worker is asked twice: on the first visit those that are closing may
+ * hold their places still. */
 static bool make_room(struct worker *worker, struct arrival *arrival)
 {
-    struct listener_set *set = arrival->listener->set;
-    struct server *server = set->server;
-    if (!arrival->needs_room || strangers_close_oldest(worker))
+    struct server *server = arrival->listener->set->server;
+    if (arrival->is_counted || take_place(server))
         return true;
-    if (++arrival->n_asked < server->n_workers) {
+    if (strangers_close_oldest(worker)) {
+        atomic_fetch_add(&server->n_connections, 1);
+        return true;
+    }
+    if (++arrival->n_asked < 2 * server->n_workers) {
         struct worker *next = server->workers[(worker->id + 1) % server->n_workers];
         worker_post(next, &arrival->message);
         worker_wake(next);
         return false;
     }
-    refuse(set, arrival->fd);
-    listener_conn_closed(set);
-    free(arrival);
+    refuse(arrival->listener->set, arrival->fd);
+    arrived(arrival);
     return false;
 }
 
@@ -143,15 +168,16 @@ static void run_arrival(struct worker *worker, struct message *message)
         return;
     if (!conn_create(worker, arrival->fd, arrival->listener, &arrival->peer))
         listener_conn_closed(set);
-    free(arrival);
+    arrived(arrival);
 }
 
 static void drop_arrival(struct message *message)
 {
     struct arrival *arrival = (struct arrival *)message;
     close(arrival->fd);
-    listener_conn_closed(arrival->listener->set);
-    free(arrival);
+    if (arrival->is_counted)
+        listener_conn_closed(arrival->listener->set);
+    arrived(arrival);
 }
 
 static void suspend(struct listener_set *set)
@@ -174,7 +200,7 @@ static void resume(struct listener_set *set)
     static const struct timeval retry = {.tv_usec = RETRY_ACCEPT_US};
     if (!atomic_load(&set->is_suspended))
         return;
-    if (is_full(set->server) && !has_strangers(set->server)) {
+    if (is_full(set->server) && !has_strangers(set)) {
         event_add(set->retry_event, &retry);
         return;
     }
@@ -218,9 +244,9 @@ static struct worker *dispatch(struct listener *listener, int fd, const union ad
     *arrival = (struct arrival){.message = {.run = run_arrival, .drop = drop_arrival},
                                 .fd = fd,
                                 .listener = listener,
-                                .needs_room = is_full(set->server),
+                                .is_counted = take_place(set->server),
                                 .peer = *peer};
-    atomic_fetch_add(&set->server->n_connections, 1);
+    atomic_fetch_add(&set->n_arriving, 1);
     struct worker *worker = set->server->workers[set->next_worker];
     set->next_worker = (set->next_worker + 1) % set->server->n_workers;
     PROBE(2, conn__dispatch, arrival->fd, worker->id);
@@ -241,7 +267,7 @@ static bool accept_one(struct listener *listener, bool *is_posted)
     const struct settings *settings = set->server->settings;
     union address peer = {0};
     socklen_t n = sizeof peer;
-    if (!settings->is_refusing_fast && is_full(set->server) && !has_strangers(set->server)) {
+    if (!settings->is_refusing_fast && is_full(set->server) && !has_strangers(set)) {
         suspend(set);
         return false;
     }
@@ -253,7 +279,7 @@ static bool accept_one(struct listener *listener, bool *is_posted)
             suspend(set); /* out of descriptors or memory: try again when some are back */
         return false;
     }
-    if (is_full(set->server) && !has_strangers(set->server)) {
+    if (is_full(set->server) && !has_strangers(set)) {
         refuse(set, fd);
         return true;
     }

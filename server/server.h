@@ -48,7 +48,7 @@ struct server {
     _Atomic uint64_t memory_limit; /* cache_memlimit changes it */
     atomic_int verbosity;
     atomic_uint trace_readers; /* bits by enum trace_reader: who wants to see requests */
-    atomic_uint n_connections;    /* open now */
+    atomic_uint n_connections;    /* open now, or on their way with a place kept */
     atomic_uint n_strangers;      /* of those, without a login that is required */
     atomic_uint n_structures;     /* connection objects allocated */
     _Atomic uint64_t n_rejected;  /* connections refused by maxconns_fast */

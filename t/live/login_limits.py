@@ -67,6 +67,29 @@ def nor_where_connections_wait():
 
 
 @case
+def a_burst_of_strangers_makes_room_too():
+    """The whole burst is accepted before a worker has seen one of it: none is a connection yet."""
+    n = 20
+    cpu = min(os.sched_getaffinity(0))
+    for _ in range(3):
+        with Server(two_tenants().option, "-c", n, "-t", 2) as server:
+            user = logged_in(server, "alice", "apw")
+            for task in os.listdir("/proc/%d/task" % server.pid):
+                os.sched_setaffinity(int(task), {cpu})
+                if int(task) != server.pid:
+                    os.sched_setscheduler(int(task), os.SCHED_IDLE, os.sched_param(0))
+            server.signal(signal.SIGSTOP)
+            strangers = [server.connect() for _ in range(n + 4)]
+            late = server.connect()
+            server.signal(signal.SIGCONT)
+            assert login(late, "bob", "bpw") == OK
+            assert ask(user, NOOP).status == OK
+            wait_for(lambda: server_count(user) <= n, "the limit to hold")
+            for conn in strangers:
+                conn.close()
+
+
+@case
 def users_make_no_room():
     """At the limit with users only, a newcomer is refused and no user is closed."""
     with Server(two_tenants().option, "-c", 20, "-t", 3) as server:
