@@ -200,6 +200,11 @@ struct metrics *metrics_open(struct server *server, const char *where, char *err
     }
     m->server = server;
     m->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (m->stop_fd < 0) {
+        snprintf(error, n_error, "out of descriptors");
+        metrics_close(&m);
+        return NULL;
+    }
     bool is_any = strcmp(host, "*") == 0;
     const char *name = is_any ? NULL : host;
     /* In a rolling restart the predecessor has the address still. */
@@ -207,7 +212,7 @@ struct metrics *metrics_open(struct server *server, const char *where, char *err
         server->settings->takeover_path != NULL
             ? listen_sockets_open_shared(name, (int)port, BACKLOG, m->fds, error, n_error)
             : listen_sockets_open_tcp(name, (int)port, BACKLOG, NULL, m->fds, error, n_error);
-    if (m->n_fds == 0 || m->stop_fd < 0)
+    if (m->n_fds == 0)
         metrics_close(&m);
     return m;
 }

@@ -12,7 +12,7 @@ struct tenants {
     unsigned n_workers;
     char prefix_delimiter;
     bool is_detail_on;
-    pthread_rwlock_t lock; /* covers the array, not what it points to */
+    pthread_rwlock_t lock; /* covers what follows, not what it points to */
     struct tenant **by_id; /* holes are NULL */
     unsigned n;
     unsigned capacity;
@@ -89,9 +89,19 @@ struct tenant *tenants_get(struct tenants *tenants, unsigned id)
     return tenant;
 }
 
+/* Those that are added meanwhile come behind. */
+static unsigned count(struct tenants *tenants)
+{
+    pthread_rwlock_rdlock(&tenants->lock);
+    unsigned n = tenants->n;
+    pthread_rwlock_unlock(&tenants->lock);
+    return n;
+}
+
 void tenants_each(struct tenants *tenants, tenants_visit *visit, void *arg)
 {
-    for (unsigned id = 0; id < tenants->n; id++) {
+    unsigned n = count(tenants);
+    for (unsigned id = 0; id < n; id++) {
         struct tenant *tenant = tenants_get(tenants, id);
         if (tenant != NULL)
             visit(arg, tenant);
@@ -132,7 +142,8 @@ static void sync_one(void *arg, const struct auth_tenant *a)
 /* A tenant that is not in the file any more gives its memory to the others. */
 static void retire_missing(struct tenants *t, struct auth *auth)
 {
-    for (unsigned id = 1; id < t->n; id++) {
+    unsigned n = count(t);
+    for (unsigned id = 1; id < n; id++) {
         struct auth_tenant known;
         struct tenant *tenant = tenants_get(t, id);
         if (tenant == NULL || auth_tenant_get(auth, id, &known))

@@ -16,6 +16,7 @@
 #include "server/listen_spec.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/options.h"
 #include "server/prefixes.h"
 #include "server/tenant.h"
@@ -401,6 +402,17 @@ static void creates_udp_sockets(void)
     check_served();
 }
 
+static void opens_metrics(void)
+{
+    char error[512] = "";
+    begin();
+    shortage_begin();
+    struct metrics *metrics = metrics_open(server, "127.0.0.1:0", error, sizeof error);
+    shortage_end();
+    ck_assert(metrics != NULL || (shortage_has_struck() && error[0] != '\0'));
+    metrics_close(&metrics);
+}
+
 static void creates_tenants(void)
 {
     begin();
@@ -516,6 +528,7 @@ static const struct {
     {"creates_a_worker", creates_a_worker},
     {"creates_listeners", creates_listeners},
     {"creates_udp_sockets", creates_udp_sockets},
+    {"opens_metrics", opens_metrics},
     {"creates_tenants", creates_tenants},
     {"counts_prefixes", counts_prefixes},
     {"opens_a_log", opens_a_log},
