@@ -10,9 +10,9 @@
 
 #include <stdlib.h>
 
-#define MEMLIMIT_MIN_MIB   8
-#define MEMLIMIT_MAX_MIB   1000000000
-#define CLASS_MAX          63 /* memcached's highest slab class */
+#define MEMLIMIT_MIN_MIB 8
+#define MEMLIMIT_MAX_MIB 1000000000
+#define CLASS_MAX        63 /* memcached's highest slab class */
 
 static enum execute_result say(const struct command *c, const char *line)
 {
@@ -91,11 +91,8 @@ enum execute_result command_shutdown(const struct command *c)
 enum execute_result command_memlimit(const struct command *c)
 {
     uint64_t mib;
-    struct slice arg = request_arg(c->request, 0);
-    if (arg.n == 0)
+    if (!number_parse_u64(request_arg(c->request, 0), UINT32_MAX, &mib))
         return say_status(c, STATUS_ERROR);
-    if (!number_parse_u64(arg, UINT32_MAX, &mib))
-        return say_status(c, STATUS_BAD_FORMAT);
     if (mib < MEMLIMIT_MIN_MIB)
         return say(c, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
     if (mib > MEMLIMIT_MAX_MIB)
@@ -131,8 +128,10 @@ static bool parse_fraction(struct slice text, double *value_out)
 static enum execute_result slabs_reassign(const struct command *c)
 {
     int64_t from, to;
-    if (request_n_args(c->request) < 3)
+    if (request_n_args(c->request) != 3)
         return say_status(c, STATUS_ERROR);
+    if (!server_of(c)->settings->slab_reassign)
+        return say(c, "CLIENT_ERROR slab reassignment disabled");
     if (!number_parse_s64(request_arg(c->request, 1), INT32_MIN, INT32_MAX, &from) ||
         !number_parse_s64(request_arg(c->request, 2), INT32_MIN, INT32_MAX, &to))
         return say_status(c, STATUS_BAD_FORMAT);
@@ -184,7 +183,7 @@ static enum execute_result lru_tune(const struct command *c)
         !number_parse_s64(request_arg(c->request, 2), 0, UINT32_MAX, &warm) ||
         !parse_fraction(request_arg(c->request, 3), &hot_factor) ||
         !parse_fraction(request_arg(c->request, 4), &warm_factor))
-        return say_status(c, STATUS_BAD_FORMAT);
+        return say_status(c, STATUS_ERROR);
     if (hot + warm > 80)
         return say(c, "ERROR hot and warm pcts must not exceed 80");
     if (!(hot_factor > 0) || !(warm_factor > 0))
@@ -204,7 +203,7 @@ enum execute_result command_lru(const struct command *c)
     }
     if (slice_is(what, "temp_ttl") && value.n > 0) {
         bool is_ok = is_number(value, INT32_MIN, INT32_MAX);
-        return say_status(c, is_ok ? STATUS_OK : STATUS_BAD_FORMAT);
+        return say_status(c, is_ok ? STATUS_OK : STATUS_ERROR);
     }
     return say_status(c, STATUS_ERROR);
 }
@@ -216,10 +215,13 @@ enum execute_result command_extstore(const struct command *c)
         "drop_under", "max_sleep", "max_frag", "drop_unread",  "free_memchunks"};
     struct slice name = request_arg(c->request, 0);
     struct slice value = request_arg(c->request, 1);
+    double fraction;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        double number;
-        if (slice_is(name, names[i]) && parse_fraction(value, &number))
-            return say_status(c, STATUS_OK);
+        if (!slice_is(name, names[i]))
+            continue;
+        bool is_ok = slice_is(name, "max_frag") ? parse_fraction(value, &fraction)
+                                                : is_number(value, 0, UINT32_MAX);
+        return say_status(c, is_ok ? STATUS_OK : STATUS_ERROR);
     }
     return say_status(c, STATUS_ERROR);
 }
@@ -297,19 +299,25 @@ static enum execute_result crawler_number(const struct command *c, struct slice 
     return say_status(c, STATUS_OK);
 }
 
-enum execute_result command_crawler(const struct command *c)
+static enum execute_result crawler_switch(const struct command *c, struct slice what)
 {
-    struct slice what = request_arg(c->request, 0);
-    bool has_value = request_arg(c->request, 1).n > 0;
     atomic_bool *is_on = &server_of(c)->is_crawler_on;
     if (slice_is(what, "enable"))
         return atomic_exchange(is_on, true) ? say(c, "ERROR failed to start lru crawler thread")
                                             : say_status(c, STATUS_OK);
-    if (slice_is(what, "disable")) {
-        atomic_store(is_on, false);
-        return say_status(c, STATUS_OK);
-    }
-    if (!has_value)
+    if (!slice_is(what, "disable"))
+        return say_status(c, STATUS_ERROR);
+    atomic_store(is_on, false);
+    return say_status(c, STATUS_OK);
+}
+
+enum execute_result command_crawler(const struct command *c)
+{
+    struct slice what = request_arg(c->request, 0);
+    unsigned n_args = request_n_args(c->request);
+    if (n_args == 1)
+        return crawler_switch(c, what);
+    if (n_args != 2)
         return say_status(c, STATUS_ERROR);
     if (slice_is(what, "metadump"))
         return dump(c, STREAM_METADUMP);

@@ -146,6 +146,7 @@ static enum execute_result stats_settings(const struct command *c)
     struct stat_list list = {c, true};
     copy.max_bytes = atomic_load(&server->memory_limit);
     copy.verbosity = (uint64_t)atomic_load(&server->verbosity);
+    copy.lru_crawler = atomic_load(&server->is_crawler_on);
     copy.is_detail_enabled = prefixes_are_on(c->conn->session.tenant->prefixes);
     settings_walk(&copy, visit_setting, &list);
     return stat_list_end(&list);

@@ -467,7 +467,7 @@ int main(int argc, char **argv)
         m->server.stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         atomic_store(&m->server.verbosity, (int)m->settings.verbosity);
         trace_turn(&m->server, TRACE_LOGGED, m->settings.verbosity >= TRACE_VERBOSITY);
-        atomic_store(&m->server.is_crawler_on, true);
+        atomic_store(&m->server.is_crawler_on, m->settings.lru_crawler);
         clock_init(&m->clock);
         atomic_store(&m->server.now, clock_now_s(&m->clock));
         bool is_check = m->settings.checks_config || m->settings.checks_auth_of != NULL;

@@ -360,13 +360,13 @@ START_TEST(inert_options_are_named)
     struct run run;
     char *text;
     size_t n;
-    run_open(&run, "-f 2 -m 100 -U 0 -o modern,slab_automove=1,no_lru_crawler,idle_timeout=1",
+    run_open(&run, "-f 2 -m 100 -U 0 -o modern,slab_automove=1,no_lru_maintainer,idle_timeout=1",
              false);
     FILE *out = open_memstream(&text, &n);
     settings_walk_inert(&run.settings, collect, out);
     fclose(out);
     ck_assert_str_eq(text, "-f keepd has no slab classes\n"
-                           "-o lru_crawler keepd's reaper looks for expired items always\n");
+                           "-o lru_maintainer keepd's reaper runs always\n");
     free(text);
     run_close(&run);
 }
