@@ -13,8 +13,8 @@
 #include <emmintrin.h>
 #endif
 
-/* Largest value that text and meta can announce: 2^31 - 1 with its CR LF (protocol inventory of
- * memcached: larger numbers are malformed, not too large). */
+/* Largest value that text and meta can announce: 2^31 - 1 with its CR LF (as in
+ * memcached, where larger numbers are malformed, not too large). */
 #define TEXT_VALUE_MAX        2147483645u
 #define TEXT_VALUE_MAX_DIGITS 11
 #define VALUE_TRAILER         2 /* CR LF */

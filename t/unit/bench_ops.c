@@ -123,11 +123,11 @@ int main(void)
     Suite *suite = suite_create("bench_ops");
     TCase *tcase = tcase_create("bench_ops");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    UNIT_TEST(tcase, a_whole_reply_is_good);
-    UNIT_TEST(tcase, a_cut_reply_needs_more);
-    UNIT_TEST(tcase, a_changed_value_is_bad);
-    UNIT_TEST(tcase, misses_are_told_from_errors);
-    UNIT_TEST(tcase, percentiles_are_close);
+    tcase_add_test(tcase, a_whole_reply_is_good);
+    tcase_add_test(tcase, a_cut_reply_needs_more);
+    tcase_add_test(tcase, a_changed_value_is_bad);
+    tcase_add_test(tcase, misses_are_told_from_errors);
+    tcase_add_test(tcase, percentiles_are_close);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);
 }

@@ -4,8 +4,6 @@
 #include "t/unit/fence.h"
 #include "t/unit/unit.h"
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-
 static uint8_t out[ENCODE_HEAD_MAX];
 
 /* The request that these lengths parse to; its key stays valid until the next call. */

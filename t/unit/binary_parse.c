@@ -3,7 +3,6 @@
 #include "t/unit/fence.h"
 #include "t/unit/unit.h"
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
 #define PACKET_MAX   (24 + 255 + 65535)
 
 enum { NO_KEY, NEEDS_KEY, MAY_KEY };

@@ -1,8 +1,6 @@
 #include "server/listen_spec.h"
 #include "t/unit/unit.h"
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-
 struct good_row {
     const char *text;
     const char *host; /* NULL: any */

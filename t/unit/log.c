@@ -11,8 +11,6 @@
 #include "server/log_repeat.h"
 #include "t/unit/unit.h"
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-
 struct value_row {
     struct slice value;
     const char *shown;

@@ -113,8 +113,6 @@ START_TEST(render_negative)
 }
 END_TEST
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-
 int main(void)
 {
     Suite *suite = suite_create("number");

@@ -1,7 +1,6 @@
 #include "server/options.h"
 #include "t/unit/unit.h"
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
 #define N_WORDS      24
 
 /* One run of options_parse over a command line that is split at spaces. */

@@ -168,9 +168,9 @@ int main(void)
 {
     Suite *suite = suite_create("sandbox");
     TCase *tcase = tcase_create("sandbox");
-    UNIT_TEST(tcase, what_serving_needs_is_allowed);
-    UNIT_TEST(tcase, what_serving_does_not_need_is_refused);
-    UNIT_TEST(tcase, memory_is_not_writable_and_executable);
+    tcase_add_test(tcase, what_serving_needs_is_allowed);
+    tcase_add_test(tcase, what_serving_does_not_need_is_refused);
+    tcase_add_test(tcase, memory_is_not_writable_and_executable);
     if (sandbox_is_built_in()) { /* not in sanitizer builds, whose tests share one process */
         tcase_add_test_raise_signal(tcase, a_program_cannot_be_started, SIGSYS);
         tcase_add_test_raise_signal(tcase, nobody_is_traced, SIGSYS);

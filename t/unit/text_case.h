@@ -13,8 +13,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-
 struct text_row {
     const char *line;
     size_t n;

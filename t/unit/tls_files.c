@@ -236,8 +236,6 @@ START_TEST(named_certificate_is_checked)
 }
 END_TEST
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-
 int main(void)
 {
     Suite *suite = suite_create("tls_files");

@@ -253,8 +253,6 @@ START_TEST(server_name_chooses_certificate)
 }
 END_TEST
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-
 int main(void)
 {
     Suite *suite = suite_create("tls_peer");

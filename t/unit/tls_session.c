@@ -555,8 +555,6 @@ START_TEST(kernel_tls_falls_back)
 }
 END_TEST
 
-#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows)))
-
 int main(void)
 {
     Suite *suite = suite_create("tls_session");

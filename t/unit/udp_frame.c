@@ -71,8 +71,8 @@ int main(void)
     Suite *suite = suite_create("udp_frame");
     TCase *tcase = tcase_create("udp_frame");
     tcase_add_loop_test(tcase, requests, 0, sizeof request_rows / sizeof *request_rows);
-    UNIT_TEST(tcase, sizes);
-    UNIT_TEST(tcase, series);
+    tcase_add_test(tcase, sizes);
+    tcase_add_test(tcase, series);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);
 }

@@ -5,7 +5,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define UNIT_TEST(tcase, function) tcase_add_test(tcase, function)
+#define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows))) /* for loop tests */
 
 static inline int unit_run(Suite *suite)
 {
