@@ -78,6 +78,17 @@ static const char *give_ids(struct auth *auth, struct users *users)
     return NULL;
 }
 
+/* Nothing but publishing is left to do. With the lock. */
+static bool is_publishable(struct auth *auth, struct users *users, struct auth_error *error_out)
+{
+    if (!users_guarantees_fit(users, &auth->memory, auth->config.tenants_path, error_out))
+        return false;
+    const char *fault = give_ids(auth, users);
+    if (fault != NULL)
+        users_error(error_out, "tenants", 0, "%s", fault);
+    return fault == NULL;
+}
+
 /* Makes a loaded set the current one. False: error_out tells why, the old one stays and the
  * loaded one is dropped. */
 static bool publish(struct auth *auth, struct users *users, int64_t wall_s, size_t *n_revoked_out,
@@ -85,8 +96,8 @@ static bool publish(struct auth *auth, struct users *users, int64_t wall_s, size
 {
     struct users *old = users;
     pthread_mutex_lock(&auth->lock);
-    const char *fault = give_ids(auth, users);
-    if (fault == NULL) {
+    bool is_good = is_publishable(auth, users, error_out);
+    if (is_good) {
         old = auth->users;
         users->generation = atomic_load(&auth->generation) + 1;
         auth->users = users;
@@ -96,9 +107,7 @@ static bool publish(struct auth *auth, struct users *users, int64_t wall_s, size
     pthread_mutex_unlock(&auth->lock);
     if (old != NULL)
         users_drop(&old);
-    if (fault != NULL)
-        users_error(error_out, "tenants", 0, "%s", fault);
-    return fault == NULL;
+    return is_good;
 }
 
 struct slice auth_plain_name(const struct auth *auth, const struct users *users, struct slice name)
@@ -285,8 +294,8 @@ static bool start_cyrus(struct auth *auth, struct auth_error *error_out)
 static bool load_first(struct auth *auth, struct auth_now now, struct auth_error *error_out)
 {
     size_t n_revoked;
-    struct users *users = users_load(auth->config.tenants_path, auth->config.text_path,
-                                     auth->config.memory_total, &auth->keys, error_out);
+    struct users *users =
+        users_load(auth->config.tenants_path, auth->config.text_path, &auth->keys, error_out);
     return users != NULL && publish(auth, users, now.wall_s, &n_revoked, error_out);
 }
 
@@ -344,15 +353,25 @@ void auth_destroy(struct auth **auth)
     free(a);
 }
 
-enum auth_result auth_check_file(const char *tenants_path, uint64_t memory_total,
-                                 struct auth_error *error_out)
+enum auth_result auth_check_file(const char *tenants_path, struct auth_error *error_out)
 {
     static const struct users_keys keys;
-    struct users *users = users_load(tenants_path, NULL, memory_total, &keys, error_out);
+    struct users *users = users_load(tenants_path, NULL, &keys, error_out);
     if (users == NULL)
         return AUTH_BAD_CONFIG;
     users_drop(&users);
     return AUTH_OK;
+}
+
+enum auth_result auth_set_memory(struct auth *auth, const struct auth_memory *memory,
+                                 struct auth_error *error_out)
+{
+    pthread_mutex_lock(&auth->lock);
+    bool is_good = users_guarantees_fit(auth->users, memory, auth->config.tenants_path, error_out);
+    if (is_good)
+        auth->memory = *memory;
+    pthread_mutex_unlock(&auth->lock);
+    return is_good ? AUTH_OK : AUTH_BAD_CONFIG;
 }
 
 enum auth_result auth_reload(struct auth *auth, struct auth_now now, struct auth_error *error_out)
@@ -360,8 +379,8 @@ enum auth_result auth_reload(struct auth *auth, struct auth_now now, struct auth
     static const struct slice nobody;
     char text[96];
     size_t n_revoked = 0;
-    struct users *users = users_load(auth->config.tenants_path, auth->config.text_path,
-                                     auth->config.memory_total, &auth->keys, error_out);
+    struct users *users =
+        users_load(auth->config.tenants_path, auth->config.text_path, &auth->keys, error_out);
     if (users == NULL || !publish(auth, users, now.wall_s, &n_revoked, error_out)) {
         auth_tell(auth, AUTH_EVENT_RELOAD_FAILED, AUTH_TENANT_DEFAULT, nobody, "", NULL,
                   error_out->text, now.wall_s);

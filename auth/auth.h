@@ -88,8 +88,7 @@ struct auth_config {
     unsigned time_limit_ms;     /* a login waiting longer in the queue fails; 0 = 10000 */
     bool is_plain_allowed;      /* PLAIN on plaintext TCP that is not loopback */
     bool is_rights_warn;        /* rights-mode=warn: missing rights are reported, not refused */
-    uint64_t memory_total; /* -m in bytes: the guarantees' sum is checked against it; 0 = not */
-    auth_event_fn *event;  /* or NULL */
+    auth_event_fn *event;       /* or NULL */
     void *event_arg;
 };
 
@@ -103,8 +102,19 @@ MUST_USE struct auth *auth_create(const struct auth_config *config, struct auth_
 /* All sessions must be destroyed before. Waits for the threads. Accepts NULL, clears. */
 void auth_destroy(struct auth **auth);
 
-/* Is the tenants file good? Reads only (keepd --check-config, keepctl check). */
-MUST_USE enum auth_result auth_check_file(const char *tenants_path, uint64_t memory_total,
+/* Is the tenants file good, but for what depends on the server's memory? Reads only (keepctl). */
+MUST_USE enum auth_result auth_check_file(const char *tenants_path, struct auth_error *error_out);
+
+/* What guarantees are promised from: each counts in whole units. */
+struct auth_memory {
+    uint64_t total; /* bytes */
+    uint64_t unit;  /* bytes that memory is given out by; 0: nothing is checked */
+};
+
+/* From now on a set whose guarantees do not fit into this memory is refused (none was, before).
+ * AUTH_BAD_CONFIG: the current one does not, error_out tells where, and nothing has changed.
+ * Thread: any. */
+MUST_USE enum auth_result auth_set_memory(struct auth *auth, const struct auth_memory *memory,
                                           struct auth_error *error_out);
 
 /* Reads both files again. Either all is replaced and the generation grows by one, or all stays and
@@ -131,6 +141,7 @@ struct auth_tenant {
     uint32_t id; /* stable across reloads by name, small, dense, never given to another name */
     char name[AUTH_NAME_MAX + 1];
     uint64_t memory_min;
+    unsigned line_of_min; /* in the file; 0 without one */
     uint64_t memory_max;
     uint64_t item_max;
     uint64_t connections;

@@ -98,7 +98,7 @@ bool edit_open(struct edit *edit, const char *path, bool is_for_writing, bool ma
         edit->text = strdup("");
     if (edit->text == NULL)
         return false;
-    edit->users = users_load(is_there ? edit->path : NULL, NULL, 0, &keys, &edit->error);
+    edit->users = users_load(is_there ? edit->path : NULL, NULL, &keys, &edit->error);
     return edit->users != NULL;
 }
 
@@ -160,7 +160,7 @@ bool edit_save(struct edit *edit)
         (void)unlink(temporary);
         return false;
     }
-    if (auth_check_file(temporary, 0, &edit->error) != AUTH_OK) {
+    if (auth_check_file(temporary, &edit->error) != AUTH_OK) {
         (void)unlink(temporary);
         return false;
     }

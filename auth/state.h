@@ -24,6 +24,7 @@ struct auth {
 
     pthread_mutex_t lock;
     struct users *users; /* lock; the current set */
+    struct auth_memory memory; /* lock */
     char **tenant_names; /* lock; index is the id */
     size_t n_tenant_names;
     struct name_table tenant_ids;     /* lock */

@@ -20,7 +20,8 @@ struct reading {
     const char *path;
     struct auth_error *error_out;
     bool has_error;
-    bool has_default; /* the tenant "default" was in the file */
+    bool has_default;     /* the tenant "default" was in the file */
+    unsigned line_of_min; /* of the last memory-min */
 };
 
 static _Thread_local struct reading *reading;
@@ -74,6 +75,8 @@ static const char *text_of(cfg_opt_t *opt)
 static int check_size(cfg_t *cfg, cfg_opt_t *opt)
 {
     uint64_t value;
+    if (strcmp(opt->name, "memory-min") == 0)
+        reading->line_of_min = (unsigned)cfg->line;
     if (number_parse_size(slice_str(text_of(opt)), NUMBER_MAX, &value))
         return 0;
     fault(cfg, "%s: \"%s\" is not a size such as 64m", opt->name, text_of(opt));
@@ -224,6 +227,7 @@ static int read_tenant_section(cfg_t *cfg, cfg_t *section)
     if (tenant == NULL)
         return double_or_memory(cfg, section, is_double);
     tenant->memory_min = size_in(section, "memory-min");
+    tenant->line_of_min = reading->line_of_min;
     tenant->memory_max = size_in(section, "memory-max");
     tenant->item_max = size_in(section, "item-max");
     tenant->connections = size_in(section, "connections");
@@ -529,22 +533,6 @@ static bool parse_text(char *text)
     return result == CFG_SUCCESS && !reading->has_error;
 }
 
-static bool guarantees_fit(const struct users *users, uint64_t memory_total)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < users->n_tenants; i++) {
-        sum += users->tenants[i].memory_min;
-        if (memory_total == 0 || sum <= memory_total)
-            continue;
-        line_fault(0,
-                   "the tenants' memory-min add up to more than the cache has (-m, %llu bytes): "
-                   "tenant \"%s\" goes beyond it",
-                   (unsigned long long)memory_total, users->tenants[i].name);
-        return false;
-    }
-    return true;
-}
-
 static unsigned line_of(const char *text, const char *at)
 {
     unsigned line = 1;
@@ -553,8 +541,7 @@ static unsigned line_of(const char *text, const char *at)
     return line;
 }
 
-bool tenants_file_load(struct users *users, const char *path, uint64_t memory_total,
-                       struct auth_error *error_out)
+bool tenants_file_load(struct users *users, const char *path, struct auth_error *error_out)
 {
     size_t n = 0;
     char *text = users_read_file(path, FILE_MAX_BYTES, &n, error_out);
@@ -568,7 +555,7 @@ bool tenants_file_load(struct users *users, const char *path, uint64_t memory_to
         line_fault(line_of(text, nul), "the file holds a NUL byte");
         is_good = false;
     } else {
-        is_good = (n == 0 || parse_text(text)) && guarantees_fit(users, memory_total);
+        is_good = n == 0 || parse_text(text);
     }
     reading = NULL;
     secret_wipe(text, n);

@@ -310,7 +310,7 @@ static bool users_init(struct users *users)
                           &is_double);
 }
 
-struct users *users_load(const char *tenants_path, const char *text_path, uint64_t memory_total,
+struct users *users_load(const char *tenants_path, const char *text_path,
                          const struct users_keys *keys, struct auth_error *error_out)
 {
     struct users *users = calloc(1, sizeof *users);
@@ -319,7 +319,7 @@ struct users *users_load(const char *tenants_path, const char *text_path, uint64
         goto fail;
     }
     users->has_file = tenants_path != NULL;
-    if (tenants_path != NULL && !tenants_file_load(users, tenants_path, memory_total, error_out))
+    if (tenants_path != NULL && !tenants_file_load(users, tenants_path, error_out))
         goto fail;
     if (text_path != NULL && !text_file_load(users, text_path, keys, error_out))
         goto fail;
@@ -328,6 +328,27 @@ struct users *users_load(const char *tenants_path, const char *text_path, uint64
 fail:
     users_drop(&users);
     return NULL;
+}
+
+bool users_guarantees_fit(const struct users *users, const struct auth_memory *memory,
+                          const char *path, struct auth_error *error_out)
+{
+    uint64_t n_units = 0;
+    if (memory->unit == 0)
+        return true;
+    for (size_t i = 0; i < users->n_tenants; i++) {
+        const struct auth_tenant *tenant = &users->tenants[i];
+        n_units += (tenant->memory_min + memory->unit - 1) / memory->unit;
+        if (n_units <= memory->total / memory->unit)
+            continue;
+        users_error(error_out, path, tenant->line_of_min,
+                    "the tenants' memory-min, in whole segments of %llu KiB, add up to more than "
+                    "the %llu MiB of the cache: tenant \"%s\" goes beyond it",
+                    (unsigned long long)memory->unit >> 10, (unsigned long long)memory->total >> 20,
+                    tenant->name);
+        return false;
+    }
+    return true;
 }
 
 void users_take(struct users *users)

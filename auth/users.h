@@ -94,8 +94,12 @@ struct users_keys {
 
 /* Reads the tenants file and the -Y file (either may be NULL). NULL: error_out is filled. */
 MUST_USE struct users *users_load(const char *tenants_path, const char *text_path,
-                                  uint64_t memory_total, const struct users_keys *keys,
-                                  struct auth_error *error_out);
+                                  const struct users_keys *keys, struct auth_error *error_out);
+
+/* Do all guarantees fit into this memory at once? False: error_out names the line of path where
+ * they go beyond it. */
+MUST_USE bool users_guarantees_fit(const struct users *users, const struct auth_memory *memory,
+                                   const char *path, struct auth_error *error_out);
 
 void users_take(struct users *users);
 void users_drop(struct users **users); /* wipes with the last reference */
@@ -125,7 +129,7 @@ const char *users_name_fault(struct slice name);
 void users_error(struct auth_error *error_out, const char *path, unsigned line, const char *format,
                  ...) __attribute__((format(printf, 4, 5)));
 
-MUST_USE bool tenants_file_load(struct users *users, const char *path, uint64_t memory_total,
+MUST_USE bool tenants_file_load(struct users *users, const char *path,
                                 struct auth_error *error_out);
 MUST_USE bool text_file_load(struct users *users, const char *path, const struct users_keys *keys,
                              struct auth_error *error_out);

@@ -35,6 +35,11 @@ static unsigned choose_segment_shift(size_t memory, size_t n_tenants)
     return shift;
 }
 
+size_t cache_segment_size(size_t memory, unsigned n_tenants)
+{
+    return (size_t)1 << choose_segment_shift(memory, n_tenants);
+}
+
 static size_t ram_size(void)
 {
     long n_pages = sysconf(_SC_PHYS_PAGES), n_page = sysconf(_SC_PAGESIZE);

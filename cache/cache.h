@@ -59,6 +59,10 @@ struct cache_config {
     struct cache_eviction_listener evictions; /* tell NULL: nobody */
 };
 
+/* Bytes of the segments that a cache created with this memory and n_tenants gives out: what tenants
+ * hold, and what they are guaranteed, counts in whole ones. */
+size_t cache_segment_size(size_t memory, unsigned n_tenants);
+
 /* NULL with a sentence in error on failure. Makes the tenant "default" (all memory). */
 MUST_USE struct cache *cache_create(const struct cache_config *config, char *error, size_t n_error);
 void cache_destroy(struct cache **cache);
@@ -113,7 +117,7 @@ void cache_thread_forget(struct cache_thread *thread);
 
 struct cache_tenant_config {
     const char *name; /* copied */
-    size_t guarantee; /* bytes that other tenants cannot take */
+    size_t guarantee; /* bytes that other tenants cannot take; counts as whole segments */
     size_t limit;     /* bytes it may hold at most; 0 = all memory */
     size_t item_max;  /* 0 = the cache's */
 };

@@ -115,7 +115,10 @@ void cache_thread_destroy(struct cache_thread **thread)
 static void set_bounds(struct cache_tenant *tenant, const struct cache_tenant_config *config)
 {
     size_t limit = config->limit == 0 ? SIZE_MAX : config->limit;
-    atomic_store(&tenant->guarantee, config->guarantee);
+    size_t below = tenant->cache->segment_size - 1; /* bytes missing in the last segment, at most */
+    atomic_store(&tenant->guarantee, config->guarantee > SIZE_MAX - below
+                                         ? SIZE_MAX
+                                         : (config->guarantee + below) & ~below);
     atomic_store(&tenant->limit, limit);
     atomic_store(&tenant->item_max,
                  config->item_max == 0 ? tenant->cache->item_max : config->item_max);

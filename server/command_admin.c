@@ -2,6 +2,7 @@
 
 #include "base/number.h"
 #include "config.h"
+#include "server/create_auth.h"
 #include "server/log.h"
 #include "server/stream.h"
 #include "server/sysevent.h"
@@ -88,6 +89,27 @@ enum execute_result command_shutdown(const struct command *c)
     return EXECUTE_CLOSE;
 }
 
+/* NULL: memory has the new size. What tenants are guaranteed is not taken from them. */
+static const char *set_memory(struct server *server, uint64_t n_bytes)
+{
+    struct auth_error error;
+    const char *fault = NULL;
+    pthread_mutex_lock(&server->memory_lock);
+    uint64_t before = atomic_load(&server->memory_limit);
+    if (!promise_memory(server, n_bytes, &error)) {
+        fault = "MEMLIMIT_ADJUST_FAILED below what the tenants are guaranteed";
+    } else if (!cache_set_memory(server->cache, n_bytes)) {
+        (void)!promise_memory(server, before, &error);
+        fault = "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust";
+    } else {
+        atomic_store(&server->memory_limit, n_bytes);
+        sysevent(server, LOG_LEVEL_NOTICE, "memory_limit", LOG_NUMBER("before_bytes", before),
+                 LOG_NUMBER("bytes", n_bytes), LOG_END);
+    }
+    pthread_mutex_unlock(&server->memory_lock);
+    return fault;
+}
+
 enum execute_result command_memlimit(const struct command *c)
 {
     uint64_t mib;
@@ -97,12 +119,8 @@ enum execute_result command_memlimit(const struct command *c)
         return say(c, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
     if (mib > MEMLIMIT_MAX_MIB)
         return say(c, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
-    if (!cache_set_memory(server_of(c)->cache, mib << 20))
-        return say(c, "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust");
-    uint64_t before = atomic_exchange(&server_of(c)->memory_limit, mib << 20);
-    sysevent(server_of(c), LOG_LEVEL_NOTICE, "memory_limit", LOG_NUMBER("before_bytes", before),
-             LOG_NUMBER("bytes", mib << 20), LOG_END);
-    return say_status(c, STATUS_OK);
+    const char *fault = set_memory(server_of(c), mib << 20);
+    return fault != NULL ? say(c, fault) : say_status(c, STATUS_OK);
 }
 
 /* ---- commands of memcached's engine: checked, and answered as one with nothing to do ---- */

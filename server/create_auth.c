@@ -29,6 +29,26 @@ struct auth_now auth_time(const struct server *server)
     };
 }
 
+static void count_tenant(void *arg, const struct auth_tenant *tenant)
+{
+    (void)tenant;
+    ++*(unsigned *)arg;
+}
+
+unsigned count_tenants(const struct server *server)
+{
+    unsigned n = 0;
+    if (server->auth != NULL)
+        auth_tenants_each(server->auth, count_tenant, &n);
+    return n;
+}
+
+bool promise_memory(struct server *server, uint64_t n_bytes, struct auth_error *error_out)
+{
+    struct auth_memory memory = {.total = n_bytes, .unit = server->segment_size};
+    return server->auth == NULL || auth_set_memory(server->auth, &memory, error_out) == AUTH_OK;
+}
+
 bool create_auth(struct server *server)
 {
     const struct settings *settings = server->settings;
@@ -45,16 +65,20 @@ bool create_auth(struct server *server)
         .attempts_max = (unsigned)settings->auth_attempts,
         .is_plain_allowed = settings->allows_plaintext_login,
         .is_rights_warn = settings->rights_mode == RIGHTS_WARN,
-        .memory_total = settings->max_bytes,
         .event = on_event,
         .event_arg = server,
     };
     if (!settings->requires_login)
         return true;
     server->auth = auth_create(&config, auth_time(server), &error);
-    if (server->auth == NULL)
+    bool is_good = server->auth != NULL;
+    if (is_good) {
+        server->segment_size = cache_segment_size(settings->max_bytes, count_tenants(server));
+        is_good = promise_memory(server, settings->max_bytes, &error);
+    }
+    if (!is_good)
         fprintf(stderr, "keepd: %s\n", error.text);
-    return server->auth != NULL;
+    return is_good;
 }
 
 static void print_row(void *arg, const struct auth_explanation *row)

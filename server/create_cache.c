@@ -1,6 +1,6 @@
 #include "server/create_cache.h"
 
-#include "auth/auth.h"
+#include "server/create_auth.h"
 #include "server/log.h"
 #include "server/options.h"
 #include "server/process.h"
@@ -49,20 +49,6 @@ static void tell_restored(struct server *server, const struct clock *clock)
     log_event(server->log, LOG_LEVEL_WARNING, "memory_file_restored", LOG_STR("file", path),
               LOG_NUMBER("items", restored->n_items), LOG_NUMBER("expired", restored->n_expired),
               LOG_NUMBER("after_ms", clock_passed_ms(clock)), LOG_END);
-}
-
-static void count_tenant(void *arg, const struct auth_tenant *tenant)
-{
-    (void)tenant;
-    ++*(unsigned *)arg;
-}
-
-static unsigned count_tenants(const struct server *server)
-{
-    unsigned n = 0;
-    if (server->auth != NULL)
-        auth_tenants_each(server->auth, count_tenant, &n);
-    return n;
 }
 
 static int create_engine(struct server *server, const struct clock *clock)

@@ -463,6 +463,7 @@ int main(int argc, char **argv)
     if (code == OPTIONS_SERVE) {
         m->server.settings = &m->settings;
         pthread_mutex_init(&m->server.refresh_lock, NULL);
+        pthread_mutex_init(&m->server.memory_lock, NULL);
         m->server.n_workers = (unsigned)m->settings.n_threads;
         m->server.stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         atomic_store(&m->server.verbosity, (int)m->settings.verbosity);

@@ -42,6 +42,8 @@ struct server {
     struct listen_handed handed; /* listening sockets of the service manager or the predecessor */
 
     pthread_mutex_t refresh_lock; /* files are read again by one thread at a time */
+    pthread_mutex_t memory_lock;  /* cache_memlimit is carried out for one thread at a time */
+    size_t segment_size;          /* bytes; what guarantees count in. 0: no login is configured */
     int stop_fd;                  /* eventfd of the main loop: see server_stop */
     uint32_t started;             /* Unix second of the start */
     _Atomic uint32_t now;         /* Unix seconds; the master's tick publishes it */

@@ -30,7 +30,7 @@ static void try_files(const char *path)
     struct auth_error error = {.line = 0};
     for (int is_text = 0; is_text < 2; is_text++) {
         struct users *users = users_load(is_text ? NULL : path, is_text ? path : NULL,
-                                         UINT64_C(1) << 30, &keys, &error);
+                                         &keys, &error);
         if (users != NULL) {
             check_users(users);
             users_drop(&users);

@@ -696,6 +696,54 @@ def odd_files_keep_the_old_set():
             assert login(conn, "alice", "apw") == REFUSED
 
 
+@case
+def guarantees_that_segments_cannot_hold_are_refused():
+    """The sum fits in bytes; in whole segments it does not. Refused at start, at a reload, and when
+    the memory is made smaller; what was promised before is kept."""
+    accounts = two_tenants()
+    with open(accounts.path) as f:
+        good = f.read()
+    n_lines = good.count("\n")
+
+    def write(n, guarantee):
+        with open(accounts.path, "w") as f:
+            f.write(good)
+            f.writelines('tenant "t%d" {\n memory-min = %s\n}\n' % (i, guarantee) for i in range(n))
+
+    def refuses(answer, last):
+        line = n_lines + 3 * last + 2
+        place = ("%s:%d: " % (accounts.path, line)).encode()
+        assert place in answer and b'"t%d" goes beyond it' % last in answer, answer
+
+    with Server(accounts.option, "-m", 64) as server:  # 1024 segments of 64 KiB
+        root = logged_in_text(server, "root", "rpw")
+        write(512, "64k")
+        assert root.ask(b"reload") == b"OK"
+        assert root.ask(b"cache_memlimit 31") == \
+            b"MEMLIMIT_ADJUST_FAILED below what the tenants are guaranteed"
+        assert root.stats()["limit_maxbytes"] == str(64 * MIB)
+        assert root.ask(b"cache_memlimit 32") == b"OK"
+        write(513, "64k")
+        refuses(root.ask(b"reload"), 512)
+        assert root.ask(b"cache_memlimit 33") == b"OK"
+        assert root.ask(b"reload") == b"OK"
+        assert root.ask(b"cache_memlimit 1000000000") == \
+            b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust"
+        write(900, "65k")  # of 33 MiB each has two segments
+        refuses(root.ask(b"reload"), 264)
+        assert root.ask(b"cache_memlimit 64") == b"OK"
+        refuses(root.ask(b"reload"), 512)  # 57 MiB of 64, if bytes were counted
+        assert logged_in_text(server, "alice", "apw").set(b"k", b"v") == b"STORED"
+    write(3000, "17k")  # 50 MiB of 64; 6000 segments of 4096
+    for more in ((), ("--check-config",)):
+        status, _, err = run_program(accounts.option, "-m", "64", *more, *user_args())
+        assert status != 0
+        refuses(err.encode(), 2048)
+    write(2000, "17k")
+    with Server(accounts.option, "-m", 64) as server:
+        logged_in(server, "alice", "apw").close()
+
+
 def repeated(log, event):
     return sum(int(n) for n in re.findall(r"event=%s .*repeated=(\d+)" % event, log))
 

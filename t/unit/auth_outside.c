@@ -175,7 +175,7 @@ START_TEST(missing_files_are_named)
     config = (struct auth_config){.tenants_path = "/nonexistent/file"};
     ck_assert_ptr_null(auth_create(&config, NOW, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "/nonexistent/file"));
-    ck_assert_int_eq(auth_check_file("/nonexistent/file", 0, &error), AUTH_BAD_CONFIG);
+    ck_assert_int_eq(auth_check_file("/nonexistent/file", &error), AUTH_BAD_CONFIG);
 }
 END_TEST
 

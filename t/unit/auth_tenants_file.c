@@ -11,10 +11,10 @@
 
 static const struct users_keys keys;
 
-static struct users *load(const char *text, uint64_t memory, struct auth_error *error)
+static struct users *load(const char *text, struct auth_error *error)
 {
     const char *path = file_temporary(text);
-    struct users *users = users_load(path, NULL, memory, &keys, error);
+    struct users *users = users_load(path, NULL, &keys, error);
     unlink(path);
     return users;
 }
@@ -35,7 +35,7 @@ START_TEST(a_whole_file_is_read)
              "user 'bob smith' { tenant = default disabled = true rights = {} }\n"
              "identity web { cert-uri = \"spiffe://example/web\" user = alice }\n"
              "identity cron { unix-uid = 1000 user = 'bob smith' }\n",
-             0, &error);
+             &error);
     ck_assert_msg(users != NULL, "%s", error.text);
     ck_assert_uint_eq(users->n_tenants, 2);
     ck_assert_uint_eq(users->n_users, 2);
@@ -114,13 +114,12 @@ static const struct {
     {"tenant \"# not one\" {\n colour = '// nor this'\n}\n", 2, "colour"},
     {"tenant t//u {\n}\nuser a { tenant = t//v }\n", 3, "no tenant"},
     {"tenant t {}\r\n# c\r\ncolour = red\r\n", 3, "colour"},
-    {"tenant \"a\" { memory-min = 600m }\ntenant \"b\" { memory-min = 600m }\n", 0, "add up"},
 };
 
 START_TEST(an_error_names_its_line)
 {
     struct auth_error error = {.line = 12345};
-    struct users *users = load(bad[_i].text, UINT64_C(1) << 30, &error);
+    struct users *users = load(bad[_i].text, &error);
     ck_assert_msg(users == NULL, "it was taken: %s", bad[_i].text);
     ck_assert_msg(strstr(error.text, bad[_i].reason) != NULL, "%s", error.text);
     if (bad[_i].reason[0] != '\0')
@@ -129,22 +128,52 @@ START_TEST(an_error_names_its_line)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    struct auth_memory memory;
+    unsigned line; /* 0: it fits */
+} guarantees[] = {
+    {"tenant a { memory-min = 600m }\ntenant b {\n memory-min = 424m\n}\n", {1 << 30, 1 << 20}, 0},
+    {"tenant a { memory-min = 600m }\ntenant b {\n memory-min = 425m\n}\n", {1 << 30, 1 << 20}, 3},
+    {"tenant a { memory-min = 600m }\ntenant b {\n memory-min = 425m\n}\n", {1 << 30, 0}, 0},
+    /* They fit in bytes, not in segments. */
+    {"tenant a { memory-min = 65k }\n\ntenant b { memory-min = 1 }\n", {196608, 65536}, 0},
+    {"tenant a { memory-min = 65k }\n\ntenant b { memory-min = 1 }\n", {131072, 65536}, 3},
+    {"tenant a { memory-min = 65k }\n\ntenant b { memory-min = 1 }\n", {196607, 65536}, 3},
+    {"tenant default { memory-min = 2k }\ntenant b { memory-min = 1k }\n", {2048, 1024}, 2},
+    {"tenant a {\n memory-min = 1m\n memory-min = 3m\n ops = 1\n}\n", {2 << 20, 1 << 20}, 3},
+    {"tenant a { memory-min = 900t }\ntenant b { memory-min = 900t }\n", {UINT64_MAX, 16384}, 0},
+    {"tenant a { memory-min = 900t }\n", {16384, 16384}, 1},
+};
+
+START_TEST(guarantees_take_whole_segments)
+{
+    struct auth_error error = {.line = 0};
+    struct users *users = load(guarantees[_i].text, &error);
+    ck_assert_msg(users != NULL, "%s", error.text);
+    bool does_fit = users_guarantees_fit(users, &guarantees[_i].memory, "/file", &error);
+    ck_assert_msg(does_fit == (guarantees[_i].line == 0), "%s", guarantees[_i].text);
+    ck_assert_msg(does_fit || error.line == guarantees[_i].line, "%s", error.text);
+    users_drop(&users);
+}
+END_TEST
+
 START_TEST(odd_files_are_refused)
 {
     struct auth_error error;
-    ck_assert_ptr_null(users_load("/nonexistent/file", NULL, 0, &keys, &error));
+    ck_assert_ptr_null(users_load("/nonexistent/file", NULL, &keys, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "No such file"));
-    ck_assert_ptr_null(users_load("/tmp", NULL, 0, &keys, &error));
+    ck_assert_ptr_null(users_load("/tmp", NULL, &keys, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "regular"));
-    ck_assert_ptr_null(users_load("/dev/zero", NULL, 0, &keys, &error));
+    ck_assert_ptr_null(users_load("/dev/zero", NULL, &keys, &error));
     char fifo[] = "/tmp/keepd-fifo-XXXXXX";
     ck_assert_ptr_nonnull(mkdtemp(fifo));
     rmdir(fifo);
     ck_assert_int_eq(mkfifo(fifo, 0600), 0);
-    ck_assert_ptr_null(users_load(fifo, NULL, 0, &keys, &error)); /* nor does it wait */
+    ck_assert_ptr_null(users_load(fifo, NULL, &keys, &error)); /* nor does it wait */
     ck_assert_ptr_nonnull(strstr(error.text, "regular"));
     unlink(fifo);
-    struct users *users = load("", 0, &error);
+    struct users *users = load("", &error);
     ck_assert_ptr_nonnull(users);
     ck_assert(users->has_file);
     ck_assert_uint_eq(users->n_tenants, 1);
@@ -162,7 +191,7 @@ START_TEST(a_nul_is_no_end)
     ck_assert_ptr_nonnull(f);
     ck_assert_uint_eq(fwrite(text, 1, sizeof text - 1, f), sizeof text - 1);
     ck_assert_int_eq(fclose(f), 0);
-    ck_assert_ptr_null(users_load(path, NULL, 0, &keys, &error));
+    ck_assert_ptr_null(users_load(path, NULL, &keys, &error));
     ck_assert_uint_eq(error.line, 3);
     unlink(path);
 }
@@ -179,7 +208,7 @@ static const char *const ends[] = {
 START_TEST(lines_end_in_every_way)
 {
     struct auth_error error;
-    struct users *users = load(ends[_i], 0, &error);
+    struct users *users = load(ends[_i], &error);
     ck_assert_msg(users != NULL, "%s", error.text);
     const struct user *user = users_find(users, SLICE("a"));
     ck_assert_ptr_nonnull(user);
@@ -203,14 +232,14 @@ START_TEST(a_file_of_five_megabytes_is_read)
                              " secret s { verifiers = {'%s'} } }\n",
                              i < N_TENANTS ? "tenant" : "#", i, i, i % N_TENANTS, verifier);
     ck_assert_uint_gt(n, 5u << 20);
-    struct users *users = load(text, 0, &error);
+    struct users *users = load(text, &error);
     ck_assert_msg(users != NULL, "%s", error.text);
     ck_assert_uint_eq(users->n_tenants, AUTH_TENANTS_MAX);
     ck_assert_ptr_nonnull(users_find(users, SLICE("u29999")));
     users_drop(&users);
     /* A complaint at its end is found too. */
     sprintf(text + n, "tenant more {}\n");
-    ck_assert_ptr_null(load(text, 0, &error));
+    ck_assert_ptr_null(load(text, &error));
     ck_assert_uint_eq(error.line, N * 3 + 1);
     ck_assert_ptr_nonnull(strstr(error.text, "more than 4095 tenants"));
     free(text);
@@ -222,7 +251,7 @@ START_TEST(a_file_beyond_the_bound_is_refused)
     struct auth_error error;
     const char *path = file_temporary("");
     ck_assert_int_eq(truncate(path, ((off_t)64 << 20) + 1), 0); /* a hole: no disk is used */
-    ck_assert_ptr_null(users_load(path, NULL, 0, &keys, &error));
+    ck_assert_ptr_null(users_load(path, NULL, &keys, &error));
     ck_assert_ptr_nonnull(strstr(error.text, "File too large"));
     unlink(path);
 }
@@ -236,7 +265,7 @@ START_TEST(thousands_of_tenants_are_found)
     for (int i = 0; i < 2000; i++)
         n += (size_t)sprintf(text + n, "tenant t%d { ops = %d }\nuser u%d { tenant = t%d }\n", i,
                              i + 1, i, i);
-    struct users *users = load(text, 0, &error);
+    struct users *users = load(text, &error);
     ck_assert_msg(users != NULL, "%s", error.text);
     ck_assert_uint_eq(users->n_tenants, 2001);
     for (int i = 0; i < 2000; i++) {
@@ -309,7 +338,7 @@ START_TEST(password_files_are_read_line_by_line)
 {
     struct auth_error error;
     const char *path = file_temporary(auth_files[_i].text);
-    struct users *users = users_load(NULL, path, 0, &keys, &error);
+    struct users *users = users_load(NULL, path, &keys, &error);
     unlink(path);
     ck_assert_int_eq(users != NULL, auth_files[_i].n_users > 0);
     if (users == NULL) {
@@ -334,6 +363,8 @@ int main(void)
     tcase_add_test(tc, a_file_of_five_megabytes_is_read);
     tcase_add_test(tc, a_file_beyond_the_bound_is_refused);
     tcase_add_loop_test(tc, an_error_names_its_line, 0, (int)(sizeof bad / sizeof *bad));
+    tcase_add_loop_test(tc, guarantees_take_whole_segments, 0,
+                        (int)(sizeof guarantees / sizeof *guarantees));
     tcase_add_test(tc, odd_files_are_refused);
     tcase_add_test(tc, thousands_of_tenants_are_found);
     tcase_add_loop_test(tc, times_are_strict, 0, (int)(sizeof instants / sizeof *instants));

@@ -329,7 +329,7 @@ static void edits_the_file(void)
     edit_close(&edit);
     shortage_end();
     ck_assert(is_done || shortage_has_struck());
-    ck_assert_int_eq(auth_check_file(tenants_path, 0, &error), AUTH_OK);
+    ck_assert_int_eq(auth_check_file(tenants_path, &error), AUTH_OK);
     struct auth_config config = config_of_tenants();
     struct auth_tenant tenant;
     open_session(&config);
