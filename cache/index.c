@@ -4,7 +4,12 @@
 #include <sys/mman.h>
 
 #define COMMIT_STEP ((size_t)1 << 12) /* buckets */
+#define HUGE_PAGE   ((size_t)2 << 20) /* bytes */
 #define SPINS       100u
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* since Linux 6.1; this libc does not know it yet */
+#endif
 
 #if defined(__x86_64__) || defined(__i386__)
 #define cpu_relax() __builtin_ia32_pause()
@@ -12,21 +17,37 @@
 #define cpu_relax() atomic_signal_fence(memory_order_seq_cst)
 #endif
 
+/* Address space that begins with a huge page. */
+static void *reserve(size_t n)
+{
+    uint8_t *at =
+        mmap(NULL, n + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    size_t n_before = -(uintptr_t)at & (HUGE_PAGE - 1);
+    if (n_before > 0)
+        (void)munmap(at, n_before);
+    (void)munmap(at + n_before + n, HUGE_PAGE - n_before);
+    return at + n_before;
+}
+
 bool index_init(struct index *index, size_t n_buckets, size_t n_max, bool has_huge_pages)
 {
-    void *at = mmap(NULL, n_max * sizeof(struct bucket), PROT_NONE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED)
+    void *at = reserve(n_max * sizeof(struct bucket));
+    if (at == NULL)
         return false;
-    if (has_huge_pages)
-        (void)madvise(at, n_max * sizeof(struct bucket), MADV_HUGEPAGE);
     index->buckets = at;
     index->n_reserved = n_max;
     index->n_committed = n_buckets;
+    index->has_huge_pages = has_huge_pages;
     if (mprotect(at, n_buckets * sizeof(struct bucket), PROT_READ | PROT_WRITE) != 0) {
         index_fini(index);
         return false;
     }
+    /* Whole ones only: the kernel fills a huge page at its first touch, used or not. */
+    index->n_joined = n_buckets * sizeof(struct bucket) & ~(HUGE_PAGE - 1);
+    if (has_huge_pages && index->n_joined > 0)
+        (void)madvise(at, index->n_joined, MADV_HUGEPAGE);
     atomic_store(&index->state, (uint64_t)n_buckets << 32);
     atomic_store(&index->n_items, 0);
     atomic_store(&index->is_splitting, 0);
@@ -107,4 +128,16 @@ void index_split_end(struct index *index, struct index_split *split)
     bucket_unlock(split->to);
     bucket_unlock(split->from);
     atomic_store_explicit(&index->is_splitting, 0, memory_order_release);
+}
+
+void index_join_pages(struct index *index)
+{
+    size_t n = index_n_buckets(index_state(index)) * sizeof(struct bucket) & ~(HUGE_PAGE - 1);
+    if (n == index->n_joined || !index->has_huge_pages)
+        return;
+    uint8_t *first = (uint8_t *)index->buckets + index->n_joined;
+    /* Older kernels know only the first, and do it in their own time. */
+    (void)madvise(first, n - index->n_joined, MADV_HUGEPAGE);
+    (void)madvise(first, n - index->n_joined, MADV_COLLAPSE);
+    index->n_joined = n;
 }

@@ -28,6 +28,8 @@ struct index {
     struct bucket *buckets;
     size_t n_reserved;       /* buckets that the address space has room for */
     size_t n_committed;      /* buckets that may be written; split lock */
+    size_t n_joined;         /* bytes in huge pages; maintenance lock */
+    bool has_huge_pages;     /* constant */
     _Atomic uint64_t state;  /* number of buckets << 32 | count of moves */
     _Atomic int64_t n_items; /* summed in steps by the threads */
     _Atomic uint32_t is_splitting;
@@ -177,5 +179,9 @@ struct index_split {
 MUST_USE bool index_split_begin(struct index *index, struct index_split *split_out);
 void index_split_publish(struct index *index, const struct index_split *split);
 void index_split_end(struct index *index, struct index_split *split);
+
+/* The table grows by small pages, so that it takes no more memory than it counts as. Those that
+ * fill a huge page become one here, which takes the kernel milliseconds: not a worker's. */
+void index_join_pages(struct index *index);
 
 #endif

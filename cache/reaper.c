@@ -59,6 +59,7 @@ void cache_maintain(struct cache *cache, uint32_t now)
     keep_reserve(thread);
     lookup_grow(thread);
     cache_thread_offline(thread);
+    index_join_pages(&cache->index);
     pool_reclaim(cache);
     tenant_bury(cache);
     pthread_mutex_unlock(&cache->maintenance);
