@@ -348,27 +348,21 @@ int getsockname(int fd, struct sockaddr *address, socklen_t *n)
     return real(fd, address, n);
 }
 
-int fcntl64(int fd, int command, ...)
-{
-    REAL(fcntl64);
-    va_list list;
-    va_start(list, command);
-    void *argument = va_arg(list, void *);
-    va_end(list);
-    FAIL("fcntl");
-    return real(fd, command, argument);
-}
-
-int fcntl(int fd, int command, ...)
-{
-    REAL(fcntl);
-    va_list list;
-    va_start(list, command);
-    void *argument = va_arg(list, void *);
-    va_end(list);
-    FAIL("fcntl");
-    return real(fd, command, argument);
-}
+/* glibc has two names for it; which one is used depends on how a file was compiled. */
+#define FCNTL(name)                            \
+    int name(int fd, int command, ...)         \
+    {                                          \
+        REAL(name);                            \
+        va_list list;                          \
+        va_start(list, command);               \
+        void *argument = va_arg(list, void *); \
+        va_end(list);                          \
+        FAIL("fcntl");                         \
+        return real(fd, command, argument);    \
+    }
+FCNTL(fcntl)
+FCNTL(fcntl64)
+#undef FCNTL
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                    void *arg)

@@ -98,40 +98,27 @@ def values_sasl():
               hangs_up=True)
 
 
-@case
-def counters_add_up():
-    with Server("-m", 64, "-t", 4) as server:
-        check(server, "counters")
+# Clients that change the same few items: no change may be lost, none done twice.
+UPDATES = {
+    "counters_add_up": ["counters"],
+    "counters_with_flush": ["counters", "--flush"],
+    "cas_never_loses": ["cas"],
+    "cas_with_flush": ["cas", "--flush"],
+    "add_has_one_winner": ["add"],
+    "append_is_atomic": ["append"],
+}
 
 
-@case
-def counters_with_flush():
-    with Server("-m", 64, "-t", 4) as server:
-        check(server, "counters", "--flush")
+def declare_update(name, what):
+    def run():
+        with Server("-m", 64, "-t", 4) as server:
+            check(server, *what)
+    run.__name__ = name
+    case(run)
 
 
-@case
-def cas_never_loses():
-    with Server("-m", 64, "-t", 4) as server:
-        check(server, "cas")
-
-
-@case
-def cas_with_flush():
-    with Server("-m", 64, "-t", 4) as server:
-        check(server, "cas", "--flush")
-
-
-@case
-def add_has_one_winner():
-    with Server("-m", 64, "-t", 4) as server:
-        check(server, "add")
-
-
-@case
-def append_is_atomic():
-    with Server("-m", 64, "-t", 4) as server:
-        check(server, "append")
+for name, what in UPDATES.items():
+    declare_update(name, what)
 
 
 class Changing:
