@@ -1,3 +1,4 @@
+#include "auth/pwdb.h"
 #include "auth/state.h"
 
 #include "base/random.h"
@@ -374,13 +375,26 @@ enum auth_result auth_set_memory(struct auth *auth, const struct auth_memory *me
     return is_good ? AUTH_OK : AUTH_BAD_CONFIG;
 }
 
+/* The files as they are now. NULL: error_out tells why. At the start PWDB is not looked at, for it
+ * counts at each login, and nobody is in yet. */
+static struct users *load_again(struct auth *auth, struct auth_error *error_out)
+{
+    const struct auth_config *config = &auth->config;
+    struct users *users =
+        users_load(config->tenants_path, config->text_path, &auth->keys, error_out);
+    if (users == NULL || !config->has_sasl || config->pwdb_path == NULL)
+        return users;
+    if (!pwdb_load(users, config->pwdb_path, config->realm, &auth->keys, error_out))
+        users_drop(&users);
+    return users;
+}
+
 enum auth_result auth_reload(struct auth *auth, struct auth_now now, struct auth_error *error_out)
 {
     static const struct slice nobody;
     char text[96];
     size_t n_revoked = 0;
-    struct users *users =
-        users_load(auth->config.tenants_path, auth->config.text_path, &auth->keys, error_out);
+    struct users *users = load_again(auth, error_out);
     if (users == NULL || !publish(auth, users, now.wall_s, &n_revoked, error_out)) {
         auth_tell(auth, AUTH_EVENT_RELOAD_FAILED, AUTH_TENANT_DEFAULT, nobody, "", NULL,
                   error_out->text, now.wall_s);

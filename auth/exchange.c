@@ -1,6 +1,7 @@
 #include "auth/session.h"
 
 #include "auth/plain.h"
+#include "auth/pwdb.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,9 +142,10 @@ static bool host_password(void *arg, struct slice name, struct slice password)
                                    session->now.wall_s, &session->proof, &work);
     auth_count(&auth->n_derivations, work.derivations);
     auth_count(&auth->n_cache_hits, work.is_from_cache);
-    session->has_proof = is_right;
     if (!is_right && auth->config.has_sasl && auth->config.pwdb_path != NULL)
-        is_right = password_check_pwdb(auth->config.pwdb_path, auth->config.realm, plain, password);
+        is_right = pwdb_check(auth->config.pwdb_path, auth->config.realm, &auth->keys, plain,
+                              password, session->users->generation, &session->proof);
+    session->has_proof = is_right;
     return is_right;
 }
 

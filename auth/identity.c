@@ -1,3 +1,4 @@
+#include "auth/pwdb.h"
 #include "auth/state.h"
 
 #include <stdlib.h>
@@ -64,6 +65,8 @@ static const char *proof_fault(const struct users *users, const struct user *use
         return NULL;
     case PROOF_EXTERNAL:
         return rule_holds(users, user, proof) ? NULL : "the identity rule is gone";
+    case PROOF_PWDB:
+        return pwdb_holds(users, proof) ? NULL : "the password file has changed";
     case PROOF_OUTSIDE:
         return NULL;
     }

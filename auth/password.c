@@ -2,10 +2,6 @@
 
 #include "base/random.h"
 
-#include <stdlib.h>
-
-#define PWDB_MAX (16u << 20)
-
 void password_proof_of(const struct user_secret *secret, struct proof *proof_out)
 {
     memset(proof_out, 0, sizeof *proof_out);
@@ -173,49 +169,5 @@ bool password_check(struct users *users, const struct users_keys *keys, struct s
     if (!is_right)
         spend_rest(users, keys, name, password, work_out);
     secret_wipe(tag, sizeof tag);
-    return is_right;
-}
-
-/* user[@realm]:password[:anything] */
-static bool pwdb_line_matches(struct slice line, const char *realm, struct slice name,
-                              struct slice password)
-{
-    const uint8_t *colon = line.n > 0 ? memchr(line.p, ':', line.n) : NULL;
-    if (colon == NULL)
-        return false;
-    struct slice user = slice_of(line.p, (size_t)(colon - line.p));
-    struct slice rest = slice_of(colon + 1, line.n - user.n - 1);
-    const uint8_t *at = user.n > 0 ? memchr(user.p, '@', user.n) : NULL;
-    bool is_user = slice_equal(user, name);
-    if (!is_user && at != NULL && slice_is(slice_of(at + 1, (size_t)(colon - at - 1)), realm))
-        is_user = slice_equal(slice_of(user.p, (size_t)(at - user.p)), name);
-    const uint8_t *end = rest.n > 0 ? memchr(rest.p, ':', rest.n) : NULL;
-    struct slice first = end != NULL ? slice_of(rest.p, (size_t)(end - rest.p)) : rest;
-    bool is_password = secret_equal(password, rest);
-    is_password |= secret_equal(password, first);
-    return is_user && is_password && password.n > 0;
-}
-
-bool password_check_pwdb(const char *path, const char *realm, struct slice name,
-                         struct slice password)
-{
-    struct auth_error ignored;
-    size_t n = 0;
-    bool is_right = false;
-    char *text = users_read_file(path, PWDB_MAX, &n, &ignored);
-    if (text == NULL)
-        return false;
-    struct slice rest = slice_of(text, n);
-    while (rest.n > 0) {
-        const uint8_t *end = memchr(rest.p, '\n', rest.n);
-        size_t n_line = end != NULL ? (size_t)(end - rest.p) : rest.n;
-        struct slice line = slice_of(rest.p, n_line);
-        rest = slice_of(rest.p + n_line + (end != NULL), rest.n - n_line - (end != NULL));
-        if (line.n > 0 && line.p[line.n - 1] == '\r')
-            line.n--;
-        is_right |= pwdb_line_matches(line, realm, name, password);
-    }
-    secret_wipe(text, n);
-    free(text);
     return is_right;
 }

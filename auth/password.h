@@ -11,13 +11,15 @@ enum proof_kind {
     PROOF_SECRET,   /* a secret of the tenants file: its first verifier's stored key */
     PROOF_TEXT,     /* a line of the -Y file: its tag */
     PROOF_EXTERNAL, /* an identity rule */
-    PROOF_OUTSIDE,  /* sasldb, saslauthd, PWDB, Kerberos: not ours to watch */
+    PROOF_PWDB,     /* a line of MEMCACHED_SASL_PWDB: its tag */
+    PROOF_OUTSIDE,  /* sasldb, saslauthd, Kerberos: not ours to watch */
 };
 
 struct proof {
     enum proof_kind kind;
     int64_t not_after; /* 0 never */
     uint8_t key[VERIFIER_KEY_MAX];
+    uint64_t generation; /* PROOF_PWDB: of the set that was current at the login */
     enum rule_kind rule; /* PROOF_EXTERNAL */
     char pattern[256];
 };
@@ -41,10 +43,5 @@ void password_proof_of(const struct user_secret *secret, struct proof *proof_out
 void password_fake_verifier(const struct users *users, const struct users_keys *keys,
                             enum verifier_hash hash, struct slice name,
                             struct verifier *verifier_out);
-
-/* One look into MEMCACHED_SASL_PWDB: lines "user@realm:password[:anything]", read anew each time as
- * memcached does. Name matches with and without "@realm". */
-MUST_USE bool password_check_pwdb(const char *path, const char *realm, struct slice name,
-                                  struct slice password);
 
 #endif

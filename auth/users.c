@@ -372,6 +372,9 @@ static void users_free(struct users *users)
     for (size_t i = 0; i < users->n_rules; i++)
         free(users->rules[i].pattern);
     free(users->users);
+    if (users->n_pwdb > 0)
+        secret_wipe(users->pwdb, users->n_pwdb * sizeof *users->pwdb);
+    free(users->pwdb);
     free(users->text);
     free(users->rules);
     free(users->tenants);

@@ -45,6 +45,11 @@ struct text_user {
     uint8_t tag[VERIFIER_TAG_SIZE];
 };
 
+/* Of a name and its password in MEMCACHED_SASL_PWDB; keyed as above. */
+struct pwdb_tag {
+    uint8_t bytes[VERIFIER_TAG_SIZE];
+};
+
 enum rule_kind { RULE_CN, RULE_DNS, RULE_URI, RULE_EMAIL, RULE_UID, RULE_GID };
 
 struct rule {
@@ -78,6 +83,9 @@ struct users {
     struct text_user *text;
     size_t n_text;
     struct name_table text_names;
+
+    struct pwdb_tag *pwdb; /* sorted */
+    size_t n_pwdb;
 
     bool has_verifier[N_VERIFIER_HASHES]; /* somebody has one */
     uint32_t iterations;                  /* of made-up verifiers: those of the first secret */

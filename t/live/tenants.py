@@ -11,7 +11,7 @@ import time
 from accounts import (ADD, DELETE, FLUSH, GET, INCR, MISS, NOOP, NOT_STORED, OK, REFUSED,
                       SET, STAT, VERSION, Accounts, ask, logged_in, logged_in_text, login, plain,
                       two_tenants)
-from harness import (MIB, SLACK, Server, case, packet, run, run_program, show, user_args,
+from harness import (MIB, SLACK, Server, case, folder, packet, run, run_program, show, user_args,
                      wait_for)
 
 OTHERS = b"of-the-other"
@@ -571,6 +571,32 @@ def removed_users_and_secrets_end():
             for conn in kept:
                 assert ask(conn, NOOP).status == OK
         assert idle.wait_closed() == b"CLIENT_ERROR unauthenticated\r\n"
+
+
+@case
+def logins_by_password_files_end_with_their_lines():
+    """-Y and MEMCACHED_SASL_PWDB: who is gone, or whose password changed, is out after SIGHUP."""
+    conf = folder()
+    file = os.path.join(conf, "passwords")
+    before, after = "alice:apw\nbob:bpw\ncarol:cpw\n", "alice:apw\nbob:new\n"
+    with open(os.path.join(conf, "memcached.conf"), "w") as f:
+        f.write("mech_list: plain\n")
+    for words, env in ((("-Y", file), {}),
+                       (("-S",), {"SASL_CONF_PATH": conf, "MEMCACHED_SASL_PWDB": file})):
+        with open(file, "w") as f:
+            f.write(before)
+        with Server(*words, env=env) as server:
+            conns = [logged_in_text(server, user, user[0] + "pw") for user in ("alice", "bob", "carol")]
+            server.signal(signal.SIGHUP)
+            wait_for(lambda: "users_reloaded" in server.log(), "the reload")
+            assert [conn.ask(b"mn") for conn in conns] == [b"MN"] * 3
+            with open(file, "w") as f:
+                f.write(after)
+            server.signal(signal.SIGHUP)
+            for conn in conns[1:]:
+                assert conn.wait_closed() == b"CLIENT_ERROR unauthenticated\r\n"
+            assert conns[0].ask(b"mn") == b"MN"
+            logged_in_text(server, "bob", "new").close()
 
 
 @case

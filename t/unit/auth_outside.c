@@ -88,6 +88,49 @@ START_TEST(pwdb_is_read_at_every_login)
 }
 END_TEST
 
+static bool is_in(void)
+{
+    return auth_identity_is_current(auth_session_identity(session), NOW.wall_s);
+}
+
+START_TEST(a_reload_ends_what_pwdb_no_longer_lets_in)
+{
+    static const struct {
+        const char *user, *password;
+        const char *before, *after;
+        bool is_kept;
+    } rows[] = {
+        {"alice", "pw", "alice:pw\n", "alice:pw\n", true},
+        {"alice", "pw", "alice@here:pw\n", "bob:x\nalice:y\nalice:pw:more\r\n", true},
+        {"alice@here", "pw", "alice:pw\n", "alice@here:pw\n", true},
+        {"alice", "pw:x", "alice:pw:x\n", "alice:pw\n", false},
+        {"alice", "pw", "alice:pw\n", "alice:other\n", false},
+        {"alice", "pw", "alice:pw\n", "bob:pw\nalic:pw\nalice@there:pw\n", false},
+        {"alice", "pw", "alice:pw\n", "", false},
+    };
+    struct auth_error error;
+    const char *path = file_temporary(rows[_i].before);
+    open_with((struct auth_config){
+        .has_sasl = true, .pwdb_path = path, .realm = "here", .sasl_conf_path = "/nonexistent"});
+    ck_assert_int_eq(send_plain(session, rows[_i].user, rows[_i].password).verdict, AUTH_SUCCESS);
+    ck_assert_int_eq(auth_reload(auth, NOW, &error), AUTH_OK);
+    ck_assert(is_in());
+    file_write(path, rows[_i].after);
+    ck_assert(is_in());
+    ck_assert_int_eq(auth_reload(auth, NOW, &error), AUTH_OK);
+    ck_assert_int_eq(is_in(), rows[_i].is_kept);
+    /* Who comes in between two reloads is not measured by the older look into the file. */
+    file_write(path, "carol:new\n");
+    ck_assert_int_eq(send_plain(session, "carol", "new").verdict, AUTH_SUCCESS);
+    ck_assert(is_in());
+    unlink(path);
+    ck_assert_int_eq(auth_reload(auth, NOW, &error), AUTH_BAD_CONFIG);
+    ck_assert_ptr_nonnull(strstr(error.text, "No such file"));
+    ck_assert(is_in());
+    close_all();
+}
+END_TEST
+
 START_TEST(memcached_conf_gives_the_list)
 {
     char list[AUTH_LIST_MAX];
@@ -218,6 +261,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, the_password_file_serves_text_clients);
     tcase_add_test(tc, pwdb_is_read_at_every_login);
+    tcase_add_loop_test(tc, a_reload_ends_what_pwdb_no_longer_lets_in, 0, 7);
     tcase_add_test(tc, memcached_conf_gives_the_list);
     tcase_add_test(tc, sasldb_serves_plain_and_scram);
     tcase_add_loop_test(tc, impossible_lists_are_refused_at_the_start, 0, 3);

@@ -5,7 +5,8 @@
 
 #include "auth/edit.h"
 
-/* libconfuse cannot free what it has half built when memory ran out: that is left, not crashed on. */
+/* libconfuse cannot free what it has half built when memory ran out: that is left, not crashed on.
+ */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
@@ -196,6 +197,25 @@ static void reloads(void)
     close_session();
 }
 
+/* Who is in stays in for as long as the file lets him, however short memory is. */
+static void reloads_pwdb(void)
+{
+    struct auth_config config = {.has_sasl = true,
+                                 .pwdb_path = pwdb_path,
+                                 .realm = "here",
+                                 .sasl_conf_path = "/nonexistent"};
+    open_session(&config);
+    ck_assert_int_eq(send_plain(session, "alice", "pw").verdict, AUTH_SUCCESS);
+    memset(&error, 0, sizeof error);
+    shortage_begin();
+    enum auth_result result = auth_reload(auth, NOW, &error);
+    shortage_end();
+    ck_assert(result == AUTH_OK || (shortage_has_struck() && error.text[0] != '\0'));
+    ck_assert(auth_identity_is_current(auth_session_identity(session), NOW.wall_s));
+    check_works("alice", "pw");
+    close_session();
+}
+
 static void opens_sessions(void)
 {
     static const struct auth_name names[] = {{AUTH_CERT_CN, "web.example"},
@@ -346,6 +366,7 @@ static const struct {
     {"creates_with_cyrus", creates_with_cyrus},
     {"creates_from_a_password_file", creates_from_a_password_file},
     {"reloads", reloads},
+    {"reloads_pwdb", reloads_pwdb},
     {"opens_sessions", opens_sessions},
     {"logs_in_by_plain", logs_in_by_plain},
     {"logs_in_by_scram", logs_in_by_scram},
