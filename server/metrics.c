@@ -89,15 +89,19 @@ static void answer_page(struct metrics *m, struct evhttp_request *request, struc
     char nonce[2 * NONCE_BYTES + 1], policy[320];
     const char *at = page_bytes, *end = page_bytes + sizeof page_bytes, *mark;
     (void)m;
+    bool is_whole = true;
     random_fill(bytes, sizeof bytes);
     for (size_t i = 0; i < sizeof bytes; i++)
         snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
     while ((mark = memmem(at, (size_t)(end - at), NONCE_MARK, sizeof NONCE_MARK - 1)) != NULL) {
-        evbuffer_add(body, at, (size_t)(mark - at));
-        evbuffer_add(body, nonce, 2 * NONCE_BYTES);
+        is_whole &= evbuffer_add(body, at, (size_t)(mark - at)) == 0;
+        is_whole &= evbuffer_add(body, nonce, 2 * NONCE_BYTES) == 0;
         at = mark + sizeof NONCE_MARK - 1;
     }
-    evbuffer_add(body, at, (size_t)(end - at));
+    if (!is_whole || evbuffer_add(body, at, (size_t)(end - at)) != 0) {
+        evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
+        return;
+    }
     snprintf(policy, sizeof policy,
              "default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; connect-src 'self'; "
              "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
