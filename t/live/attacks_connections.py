@@ -62,13 +62,12 @@ def connection_limit():
             for c in clients:
                 c.close()
 
-            def works():
+            def is_empty():
                 try:
-                    server.check_alive()
-                    return True
-                except (EOFError, OSError):
+                    return server.stats()["curr_connections"] == "1"
+                except (AssertionError, EOFError, OSError):  # refused
                     return False
-            wait_for(works, "new connections to work")
+            wait_for(is_empty, "new connections to work")
 
 
 @case

@@ -1,6 +1,7 @@
 #include "t/live/truth_peer.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@ struct peer {
     int fd;
     SSL_CTX *context;
     SSL *ssl;
+    const char *failed; /* step of the last try to connect */
     enum dialect dialect;
     uint32_t next_opaque; /* of the next ask */
     uint32_t due_opaque;  /* of the next answer */
@@ -215,6 +217,7 @@ static bool try_connect(struct peer *peer, const struct peer_config *config)
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval patience = {.tv_sec = 60};
     int yes = 1;
+    peer->failed = "connection";
     peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (peer->fd < 0 || connect(peer->fd, (struct sockaddr *)&address, sizeof address) != 0)
         return false;
@@ -226,6 +229,7 @@ static bool try_connect(struct peer *peer, const struct peer_config *config)
     peer->ssl = peer->context != NULL ? SSL_new(peer->context) : NULL;
     if (peer->ssl == NULL || SSL_set_fd(peer->ssl, peer->fd) != 1)
         surprise("no TLS");
+    peer->failed = "handshake";
     return SSL_connect(peer->ssl) == 1;
 }
 
@@ -245,6 +249,7 @@ static bool try_begin(struct peer *peer, const struct peer_config *config)
     jmp_buf loss;
     if (!try_connect(peer, config))
         return false;
+    peer->failed = "login";
     peer->loss = &loss;
     if (setjmp(loss) != 0) {
         peer->loss = NULL;
@@ -264,7 +269,7 @@ struct peer *peer_create(const struct peer_config *config, enum dialect dialect)
     peer->dialect = dialect;
     for (unsigned n_tries = 0; !try_begin(peer, config); n_tries++) {
         if (n_tries == (config->is_patient ? 6000 : 0))
-            surprise("cannot connect");
+            surprise("no %s in %u tries: %s", peer->failed, n_tries + 1, strerror(errno));
         hang_up(peer);
         peer->n_in = peer->at = peer->n_out = 0;
         peer->next_opaque = peer->due_opaque = 0;
