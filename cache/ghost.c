@@ -110,14 +110,6 @@ bool ghost_take(struct ghost *ghost, uint64_t hash)
     return false;
 }
 
-void ghost_clear(struct ghost *ghost)
-{
-    uint32_t n = atomic_load(&ghost->n_sets);
-    for (uint32_t i = 0; i < n; i++)
-        for (unsigned k = 0; k < N_ENTRIES; k++)
-            atomic_store_explicit(&ghost->sets[i].entries[k], 0, memory_order_relaxed);
-}
-
 size_t ghost_n_bytes(const struct ghost *ghost)
 {
     return atomic_load(&ghost->n_sets) * sizeof(struct ghost_set);

@@ -35,7 +35,6 @@ void ghost_resize(struct ghost *ghost, size_t n_entries);
 void ghost_insert(struct ghost *ghost, uint64_t hash);
 /* Is it there? Takes it out. */
 MUST_USE bool ghost_take(struct ghost *ghost, uint64_t hash);
-void ghost_clear(struct ghost *ghost);
 size_t ghost_n_bytes(const struct ghost *ghost);
 
 #endif

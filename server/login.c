@@ -40,7 +40,8 @@ static struct auth *auth_of(const struct conn *conn)
     return conn->worker->server->auth;
 }
 
-struct auth_identity *login_identity(const struct conn *conn)
+/* NULL: nobody is logged in. */
+static struct auth_identity *identity_of(const struct conn *conn)
 {
     return conn->login != NULL ? auth_session_identity(conn->login->session) : NULL;
 }
@@ -52,7 +53,7 @@ bool login_is_operator(const struct conn *conn)
 
 bool login_is_due(const struct conn *conn)
 {
-    return auth_of(conn) != NULL && login_identity(conn) == NULL;
+    return auth_of(conn) != NULL && identity_of(conn) == NULL;
 }
 
 /* ---- what auth is told about the transport ---- */
@@ -182,7 +183,7 @@ static bool leave_tenant(struct conn *conn)
 /* The identity's tenant takes the connection in; false when it is full or unknown. */
 static bool enter_tenant(struct conn *conn)
 {
-    uint32_t id = auth_identity_tenant(login_identity(conn));
+    uint32_t id = auth_identity_tenant(identity_of(conn));
     struct tenant *tenant = tenants_get(conn->worker->server->tenants, id);
     if (tenant == NULL || !tenant_enter(tenant))
         return false;
@@ -302,7 +303,7 @@ static enum step collect(struct conn *conn)
     login->status = outcome.verdict == AUTH_CONTINUE ? STATUS_AUTH_CONTINUE : STATUS_AUTHENTICATED;
     if (outcome.verdict == AUTH_SUCCESS && !enter_tenant(conn)) {
         log_security(conn->worker->server->log, "tenant_full",
-                     LOG_STR("user", auth_identity_user(login_identity(conn))), LOG_END);
+                     LOG_STR("user", auth_identity_user(identity_of(conn))), LOG_END);
         outcome.verdict = AUTH_FAILURE;
         login->must_close = true;
     }
@@ -492,7 +493,7 @@ static void tell_revoked(struct conn *conn)
 
 bool login_is_current(struct conn *conn)
 {
-    struct auth_identity *identity = login_identity(conn);
+    struct auth_identity *identity = identity_of(conn);
     uint64_t generation = auth_generation(auth_of(conn));
     if (identity == NULL)
         return true;

@@ -28,9 +28,6 @@ MUST_USE enum execute_result login_refuse(struct conn *conn, struct request *req
 /* The refusal that old client libraries survive, for a request that may not be done. */
 enum status login_status_denied(const struct request *request);
 
-/* The identity of the session, NULL when there is none. */
-struct auth_identity *login_identity(const struct conn *conn);
-
 /* May it see the whole server (right admin, or no login is configured)? */
 bool login_is_operator(const struct conn *conn);
 

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <time.h>
 
-bool certificate_name(const X509_NAME *name, char *out, size_t size)
+/* RFC 2253, cut to size. */
+static bool render_name(const X509_NAME *name, char *out, size_t size)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     if (bio == NULL)
@@ -57,8 +58,8 @@ static bool describe_digest(X509 *certificate, char *out)
 bool certificate_describe(X509 *certificate, struct certificate_facts *facts_out)
 {
     struct certificate_facts *f = facts_out;
-    return certificate_name(X509_get_subject_name(certificate), f->subject, sizeof f->subject) &&
-           certificate_name(X509_get_issuer_name(certificate), f->issuer, sizeof f->issuer) &&
+    return render_name(X509_get_subject_name(certificate), f->subject, sizeof f->subject) &&
+           render_name(X509_get_issuer_name(certificate), f->issuer, sizeof f->issuer) &&
            describe_serial(certificate, f->serial, sizeof f->serial) &&
            describe_digest(certificate, f->fingerprint) &&
            certificate_time(X509_get0_notBefore(certificate), &f->not_before_s) &&

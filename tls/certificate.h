@@ -24,9 +24,6 @@ struct certificate_facts {
 /* False when memory is short or the dates make no sense. */
 MUST_USE bool certificate_describe(X509 *certificate, struct certificate_facts *facts_out);
 
-/* RFC 2253, cut to size. */
-MUST_USE bool certificate_name(const X509_NAME *name, char *out, size_t size);
-
 MUST_USE bool certificate_time(const ASN1_TIME *time, int64_t *time_s_out);
 
 /* NULL = within its dates at now_s, else the complaint. */

@@ -30,6 +30,26 @@ static bool is_resumed(struct tls *tls, enum tls_client_cert mode, SSL_CTX *clie
     return is;
 }
 
+/* A second connection fails: its certificate is asked for again, and not good enough. */
+static void assert_refused(struct tls *tls, enum tls_client_cert mode, SSL_CTX *client_ctx,
+                           SSL_SESSION *session, struct tls_report *report_out)
+{
+    struct pair pair;
+    pair_open(&pair, tls, mode, client_ctx);
+    ck_assert_int_eq(SSL_set_session(pair.client, session), 1);
+    ck_assert(!pair_shake(&pair));
+    ck_assert_int_eq(tls_session_fault(pair.server), TLS_FAULT_PEER);
+    tls_session_explain(pair.server, report_out);
+    pair_close(&pair);
+}
+
+static void forget(struct tls *tls, SSL_CTX *client_ctx, SSL_SESSION *session)
+{
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client_ctx);
+    tls_destroy(&tls);
+}
+
 START_TEST(resumes)
 {
     struct tls_config config = pair_config();
@@ -42,9 +62,7 @@ START_TEST(resumes)
     ck_assert_uint_eq(counters.handshakes_full, 1);
     ck_assert_uint_eq(counters.handshakes_resumed, 1);
     ck_assert_uint_eq(counters.handshakes_failed, 0);
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -62,9 +80,7 @@ START_TEST(resumes_with_client_certificate)
     ck_assert_str_eq(peer->names[0].text, "alice");
     tls_peer_destroy(&peer);
     pair_close(&pair);
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -79,9 +95,7 @@ START_TEST(resumes_from_the_cache_without_ticket)
     ck_assert_int_eq(is_resumed(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session), _i == 1);
     tls_set_policy(tls, 7);
     ck_assert(!is_resumed(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session));
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -100,9 +114,7 @@ START_TEST(changed_policy_is_a_full_handshake)
     struct tls_counters counters;
     tls_counters(tls, &counters);
     ck_assert_uint_eq(counters.tickets_refused, 1);
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -115,9 +127,7 @@ START_TEST(survives_a_reload_of_the_same_trust)
     struct tls_report report;
     ck_assert(tls_reload(tls, NULL, pair_now(), &report));
     ck_assert(is_resumed(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session));
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -133,9 +143,7 @@ START_TEST(survives_a_new_certificate)
     struct tls_report report;
     ck_assert(tls_reload(tls, &config, pair_now(), &report));
     ck_assert(is_resumed(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session));
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -151,15 +159,8 @@ START_TEST(changed_ca_is_a_full_handshake)
     config.ca_cert = pair_file("stranger.pem");
     struct tls_report report;
     ck_assert(tls_reload(tls, &config, pair_now(), &report));
-    struct pair pair;
-    pair_open(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
-    ck_assert_int_eq(SSL_set_session(pair.client, session), 1);
-    ck_assert(!pair_shake(&pair));
-    ck_assert_int_eq(tls_session_fault(pair.server), TLS_FAULT_PEER);
-    pair_close(&pair);
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    assert_refused(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session, &report);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -182,9 +183,7 @@ START_TEST(one_ticket_for_each_handshake)
     SSL_CTX_sess_set_new_cb(client_ctx, count_ticket);
     SSL_SESSION *session = first_session(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
     ck_assert_int_eq(n_tickets, 1);
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -205,9 +204,7 @@ START_TEST(resumes_again_and_again)
         session = SSL_get1_session(pair.client);
         pair_close(&pair);
     }
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -267,18 +264,10 @@ START_TEST(changed_crl_refuses_the_revoked)
     config.crl = pair_file("crl.pem");
     struct tls_report report;
     ck_assert_msg(tls_reload(tls, &config, pair_now(), &report), "%s", report.text);
-    struct pair pair;
-    pair_open(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
-    ck_assert_int_eq(SSL_set_session(pair.client, session), 1);
-    ck_assert(!pair_shake(&pair));
-    ck_assert_int_eq(tls_session_fault(pair.server), TLS_FAULT_PEER);
-    tls_session_explain(pair.server, &report);
+    assert_refused(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session, &report);
     ck_assert_str_eq(report.text,
                      "error:0A000086:SSL routines::certificate verify failed: certificate revoked");
-    pair_close(&pair);
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -289,15 +278,9 @@ START_TEST(session_without_certificate_stays_off_mtls)
     struct tls *tls = pair_tls(&config);
     SSL_CTX *client_ctx = pair_client(versions[_i], NULL);
     SSL_SESSION *session = first_session(tls, TLS_CLIENT_CERT_NONE, client_ctx);
-    struct pair pair;
-    pair_open(&pair, tls, TLS_CLIENT_CERT_REQUIRE, client_ctx);
-    ck_assert_int_eq(SSL_set_session(pair.client, session), 1);
-    ck_assert(!pair_shake(&pair));
-    ck_assert_int_eq(tls_session_fault(pair.server), TLS_FAULT_PEER);
-    pair_close(&pair);
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    struct tls_report report;
+    assert_refused(tls, TLS_CLIENT_CERT_REQUIRE, client_ctx, session, &report);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
@@ -330,9 +313,7 @@ START_TEST(ticket_keys_rotate)
     if (!is_edge)
         ck_assert_int_eq(is_resumed(tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, session),
                          row->is_accepted);
-    SSL_SESSION_free(session);
-    SSL_CTX_free(client_ctx);
-    tls_destroy(&tls);
+    forget(tls, client_ctx, session);
 }
 END_TEST
 
