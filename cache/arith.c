@@ -153,7 +153,7 @@ static enum cache_result replace(struct task *task, struct place *place, const s
     need_item(task, old, number);
     if (room == NULL || !is_shape_of(&had, &task->shape))
         return CACHE_FLUSHED;
-    struct commit commit = {.room = *room,
+    struct commit commit = {.room = room,
                             .exptime = !is_there                 ? task->arith->create_exptime
                                        : task->arith->does_touch ? task->arith->exptime
                                                                  : item_load_exptime(old),
@@ -221,7 +221,7 @@ enum cache_result cache_arith(struct cache_thread *thread, struct cache_tenant *
         if (!commit_prepare(thread, tenant, key, &task.shape, &room))
             return CACHE_NO_MEMORY;
         result = attempt(&task, &room);
-        lookup_grow(thread);
+        lookup_grow_if_due(thread);
     }
     if (result == CACHE_OK) {
         *number_out = task.number;

@@ -38,27 +38,48 @@ void count_items(struct counters *counters, struct group_counters *group, bool i
         counter_add(&group->n_probation, n);
 }
 
-void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
-                   const struct found *found, enum item_end why)
+/* What an item counts as. */
+struct share {
+    struct group_counters *group;
+    bool is_probation;
+    int64_t size;
+};
+
+ALWAYS_INLINE struct share share_of(const struct cache *cache, struct counters *counters,
+                                    size_t size, uint32_t segment)
 {
-    struct cache *cache = thread->cache;
-    struct counters *counters = thread_counters(thread, tenant);
+    return (struct share){&counters->groups[size_group(size)],
+                          atomic_load_explicit(&cache->segments[segment].queue,
+                                               memory_order_relaxed) == QUEUE_PROBATION,
+                          (int64_t)size};
+}
+
+/* Everything about the end of an item but its counts. */
+ALWAYS_INLINE void bury(struct cache *cache, struct cache_tenant *tenant, const struct found *found,
+                        size_t size)
+{
     const struct segment *segment = &cache->segments[found->segment];
-    size_t size = item_size(cache, found->item);
-    struct group_counters *group = &counters->groups[size_group(size)];
-    bool is_probation =
-        atomic_load_explicit(&segment->queue, memory_order_relaxed) == QUEUE_PROBATION;
     item_store_state(found->item, item_load_state(found->item) | ITEM_DEAD);
-    count_items(counters, group, is_probation, -1, -(int64_t)size);
-    if (why != END_REPLACED)
-        count_end(counters, group, found->item, why);
-    if (segment->is_chain) {
+    if (UNLIKELY(segment->is_chain)) {
         log_chain_retire(tenant, found->segment);
         return;
     }
-    log_add_dead(cache, found->segment, size);
+    uint32_t n_dead = log_add_dead(cache, found->segment, size);
     horizon_add(cache, found->segment, item_load_exptime(found->item), -(int32_t)size);
-    log_retire_if_spent(tenant, found->segment);
+    if (UNLIKELY(n_dead == segment_position(segment)))
+        log_retire_if_spent(tenant, found->segment);
+}
+
+void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
+                   const struct found *found, enum item_end why)
+{
+    struct counters *counters = thread_counters(thread, tenant);
+    size_t size = item_size(thread->cache, found->item);
+    struct share share = share_of(thread->cache, counters, size, found->segment);
+    count_items(counters, share.group, share.is_probation, -1, -share.size);
+    if (why != END_REPLACED)
+        count_end(counters, share.group, found->item, why);
+    bury(thread->cache, tenant, found, size);
 }
 
 static enum item_end end_of(enum cache_result verdict)
@@ -102,11 +123,11 @@ uint64_t cas_next(struct cache_thread *thread, uint64_t old)
 
 /* ---- publishing ---- */
 
-static void inherit(struct item *item, const struct place *place)
+static void inherit(struct item *item, const struct item *old)
 {
-    if (place->found.item == NULL)
+    if (old == NULL)
         return;
-    unsigned hits = atomic_load_explicit(&place->found.item->hits, memory_order_relaxed);
+    unsigned hits = atomic_load_explicit(&old->hits, memory_order_relaxed);
     atomic_store_explicit(&item->hits, (uint8_t)(hits & ITEM_HITS), memory_order_relaxed);
 }
 
@@ -131,37 +152,56 @@ static bool is_of_now(struct cache *cache, const struct cache_tenant *tenant,
     return segment_owner(cache, room->segment) == tenant_word(tenant);
 }
 
+/* The new item counts, the old one (which may be none) does not any more. */
+ALWAYS_INLINE void settle(struct cache_thread *thread, struct cache_tenant *tenant,
+                          const struct room *room, const struct found *old, enum item_end why)
+{
+    struct cache *cache = thread->cache;
+    struct counters *counters = thread_counters(thread, tenant);
+    size_t size = room->is_chain ? item_size(cache, room->item) : room->size;
+    struct share now = share_of(cache, counters, size, room->segment);
+    counter_add(&counters->total_items, 1);
+    if (old->item == NULL) {
+        count_items(counters, now.group, now.is_probation, 1, now.size);
+        return;
+    }
+    size_t size_old = item_size(cache, old->item);
+    struct share before = share_of(cache, counters, size_old, old->segment);
+    if (LIKELY(why == END_REPLACED && before.group == now.group &&
+               before.is_probation == now.is_probation)) {
+        counter_add(&counters->bytes, now.size - before.size);
+        counter_add(&now.group->n_bytes, now.size - before.size);
+        bury(cache, tenant, old, size_old);
+        return;
+    }
+    count_items(counters, now.group, now.is_probation, 1, now.size);
+    item_end_life(thread, tenant, old, why);
+}
+
 bool commit_publish(struct cache_thread *thread, struct cache_tenant *tenant,
                     const struct cache_key *key, uint32_t now, struct place *place,
                     const struct commit *commit, uint64_t *cas_out)
 {
     struct cache *cache = thread->cache;
-    const struct room *room = &commit->room;
+    const struct room *room = commit->room;
+    const struct found *old = &place->found;
     struct item *item = room->item;
-    struct found old = place->found;
     if (!is_of_now(cache, tenant, room))
         return false;
-    enum cache_result verdict = item_judge(&old, tenant_word(tenant), now);
-    uint64_t cas = choose_cas(thread, commit, old.item);
+    enum cache_result verdict = item_judge(old, tenant_word(tenant), now);
+    uint64_t cas = choose_cas(thread, commit, old->item);
     item_set_cas(item, cas);
     item_store_state(item, commit->state);
     atomic_store_explicit(&item->exptime, commit->exptime, memory_order_relaxed);
-    inherit(item, place);
+    inherit(item, old->item);
     if (!place_publish(thread, place, key->hash, room->location))
         return false;
-    size_t size = item_size(cache, item);
-    struct counters *counters = thread_counters(thread, tenant);
-    const struct segment *segment = &cache->segments[room->segment];
-    enum queue_kind queue = (enum queue_kind)atomic_load(&segment->queue);
-    count_items(counters, &counters->groups[size_group(size)], queue == QUEUE_PROBATION, 1,
-                (int64_t)size);
-    counter_add(&counters->total_items, 1);
-    if (room->is_chain)
-        log_chain_enqueue(tenant, room->segment, queue, now);
+    if (UNLIKELY(room->is_chain))
+        log_chain_enqueue(tenant, room->segment,
+                          (enum queue_kind)atomic_load(&cache->segments[room->segment].queue), now);
     else
-        horizon_add(cache, room->segment, commit->exptime, (int32_t)size);
-    if (old.item != NULL)
-        item_end_life(thread, tenant, &old, end_of(verdict));
+        horizon_add(cache, room->segment, commit->exptime, (int32_t)room->size);
+    settle(thread, tenant, room, old, end_of(verdict));
     *cas_out = cas;
     return true;
 }
@@ -256,7 +296,7 @@ struct slice span_read(const struct cache *cache, uint32_t location, size_t at, 
     return slice_of(p, n);
 }
 
-void span_write(struct cache *cache, const struct room *room, size_t at, struct slice bytes)
+void span_write_chain(struct cache *cache, const struct room *room, size_t at, struct slice bytes)
 {
     while (bytes.n > 0) {
         struct slice to = span_read(cache, room->location, at, at + bytes.n);

@@ -32,7 +32,7 @@ uint64_t cas_next(struct cache_thread *thread, uint64_t old);
 
 /* A new item in its room, with everything but its cas set. */
 struct commit {
-    struct room room;
+    const struct room *room;
     uint32_t exptime;
     unsigned state; /* ITEM_STALE, ITEM_WON */
     bool keeps_cas; /* the old item's */
@@ -57,7 +57,15 @@ MUST_USE bool commit_prepare(struct cache_thread *thread, struct cache_tenant *t
                              struct room *room_out);
 
 /* Writes into, or reads from, an item that may be a chain; `at` counts from the header. */
-void span_write(struct cache *cache, const struct room *room, size_t at, struct slice bytes);
+void span_write_chain(struct cache *cache, const struct room *room, size_t at, struct slice bytes);
+static inline void span_write(struct cache *cache, const struct room *room, size_t at,
+                              struct slice bytes)
+{
+    if (UNLIKELY(room->is_chain))
+        span_write_chain(cache, room, at, bytes);
+    else if (bytes.n > 0)
+        memcpy((uint8_t *)room->item + at, bytes.p, bytes.n);
+}
 /* The bytes of an item from `at` on that lie together, at most to n_end. */
 struct slice span_read(const struct cache *cache, uint32_t location, size_t at, size_t n_end);
 

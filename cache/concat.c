@@ -104,7 +104,7 @@ static struct commit commit_of(const struct rewrite *r, const struct room *room,
                                const struct item *old)
 {
     bool keeps_exptime = old != NULL && !r->does_touch;
-    return (struct commit){.room = *room,
+    return (struct commit){.room = room,
                            .exptime = keeps_exptime ? item_load_exptime(old) : r->exptime,
                            .state = r->state,
                            .keeps_cas = r->keeps_cas && old != NULL,
@@ -141,7 +141,7 @@ static enum cache_result publish(struct cache_thread *thread, struct cache_tenan
         log_leave(cache, room);
     else
         commit_abandon(thread, tenant, room);
-    lookup_grow(thread);
+    lookup_grow_if_due(thread);
     return result;
 }
 

@@ -137,7 +137,8 @@ struct cache_thread {
     unsigned number;
     bool has_views; /* has handed out items since it went online */
     bool met_full_index;
-    uint32_t now; /* of the operation it is in */
+    bool may_grow_index; /* has added entries to the index's sum, or met it full */
+    uint32_t now;        /* of the operation it is in */
     int32_t index_delta;
     uint64_t cas_next;
     uint64_t cas_end;
@@ -247,7 +248,7 @@ static inline size_t shared_size_max(const struct cache *cache)
 
 static inline unsigned size_group(size_t size)
 {
-    return size < 256 ? 0 : size < 1024 ? 1 : size < 4096 ? 2 : 3;
+    return (size >= 256) + (size >= 1024) + (size >= 4096);
 }
 
 /* ---- owners ---- */

@@ -1,26 +1,5 @@
 #include "cache/item.h"
 
-uint8_t item_layout(const struct item_shape *shape)
-{
-    unsigned layout = 0;
-    if (shape->client_flags != 0 || shape->is_roomy)
-        layout |= ITEM_HAS_FLAGS;
-    if (cas_is_wide(shape->cas) || shape->is_roomy)
-        layout |= ITEM_HAS_WIDE_CAS;
-    if (shape->n_value > UINT16_MAX)
-        layout |= ITEM_HAS_WIDE_LENGTH;
-    if (shape->key_is_base64)
-        layout |= ITEM_IS_BASE64;
-    if (shape->is_counter)
-        layout |= ITEM_IS_COUNTER;
-    return (uint8_t)layout;
-}
-
-size_t item_shape_n_bytes(const struct item_shape *shape)
-{
-    return ITEM_HEADER + shape->key.n + item_words(item_layout(shape)) + shape->n_value;
-}
-
 void item_init(struct item *item, const struct item_shape *shape, uint32_t now)
 {
     atomic_store_explicit(&item->exptime, CACHE_NEVER, memory_order_relaxed);
@@ -36,16 +15,6 @@ void item_init(struct item *item, const struct item_shape *shape, uint32_t now)
     if (item->layout & ITEM_HAS_FLAGS)
         item_set_client_flags(item, shape->client_flags);
     item_set_cas(item, 0);
-}
-
-void item_set_cas(struct item *item, uint64_t cas)
-{
-    item->cas_low = (uint32_t)cas;
-    item->cas_high = (uint16_t)(cas >> 32);
-    if (item->layout & ITEM_HAS_WIDE_CAS)
-        memcpy(item_wide_cas_at(item), &cas, sizeof cas);
-    else
-        MUST(!cas_is_wide(cas));
 }
 
 void item_set_client_flags(struct item *item, uint32_t flags)

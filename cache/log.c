@@ -206,63 +206,26 @@ static bool open_segment(struct cache_thread *thread, struct cache_tenant *tenan
     return true;
 }
 
-/* Adds the item's size to the position and itself to the writers, in one step. */
-static bool enter(struct cache *cache, uint32_t number, size_t size, uint32_t *position_out,
-                  bool *is_first_out)
+bool log_reserve_anew(struct cache_thread *thread, struct cache_tenant *tenant,
+                      enum queue_kind queue, size_t size, enum log_purpose purpose,
+                      struct room *room_out)
 {
-    struct segment *segment = &cache->segments[number];
-    uint64_t room = atomic_load_explicit(&segment->room, memory_order_acquire);
-    do {
-        if (room & ROOM_SEALED || (uint32_t)room + size > cache->segment_size)
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(&segment->room, &room,
-                                                    room + ROOM_WRITER + size, memory_order_acq_rel,
-                                                    memory_order_acquire));
-    *position_out = (uint32_t)room;
-    *is_first_out = room >> 32 == 0;
-    return true;
-}
-
-bool log_reserve(struct cache_thread *thread, struct cache_tenant *tenant, enum queue_kind queue,
-                 size_t size, enum log_purpose purpose, struct room *room_out)
-{
-    struct cache *cache = thread->cache;
-    unsigned group = size_group(size);
-    _Atomic uint32_t *open =
-        purpose == LOG_UPLOAD ? &tenant->open_upload : &tenant->open[queue][group];
+    _Atomic uint32_t *open = log_open_segment(tenant, queue, size, purpose);
     for (;;) {
-        uint32_t number = atomic_load_explicit(open, memory_order_acquire), position;
-        bool is_first;
-        if (number != SEGMENT_NONE && segment_owner(cache, number) == tenant_word(tenant) &&
-            enter(cache, number, size, &position, &is_first)) {
-            room_out->segment = number;
-            room_out->location = segment_location(cache, number, position);
-            room_out->item = location_item(cache, room_out->location);
-            room_out->size = (uint32_t)size;
-            room_out->is_chain = false;
-            room_out->is_upload = purpose == LOG_UPLOAD;
-            if (purpose == LOG_UPLOAD && is_first)
-                atomic_fetch_add(&cache->n_upload_segments, 1);
+        uint32_t number = atomic_load_explicit(open, memory_order_acquire);
+        if (log_enter(tenant, number, size, purpose, room_out))
             return true;
-        }
-        if (!open_segment(thread, tenant, open, number, queue, group, purpose))
+        if (!open_segment(thread, tenant, open, number, queue, size_group(size), purpose))
             return false;
     }
 }
 
-void log_leave(struct cache *cache, const struct room *room)
+void log_leave_upload(struct cache *cache, const struct room *room)
 {
-    if (room->is_chain)
-        return;
     uint64_t before = atomic_fetch_sub_explicit(&cache->segments[room->segment].room, ROOM_WRITER,
                                                 memory_order_acq_rel);
-    if (room->is_upload && before >> 32 == 1)
+    if (before >> 32 == 1)
         atomic_fetch_sub(&cache->n_upload_segments, 1);
-}
-
-void log_add_dead(struct cache *cache, uint32_t segment, size_t size)
-{
-    atomic_fetch_add_explicit(&cache->segments[segment].dead, (uint32_t)size, memory_order_relaxed);
 }
 
 /* Is every byte of it dead, and will no more come? */

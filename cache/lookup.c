@@ -294,18 +294,15 @@ static void count_entries(struct cache_thread *thread, int n)
         return;
     atomic_fetch_add_explicit(&thread->cache->index.n_items, thread->index_delta,
                               memory_order_relaxed);
+    thread->may_grow_index |= thread->index_delta > 0;
     thread->index_delta = 0;
 }
 
-bool place_publish(struct cache_thread *thread, struct place *place, uint64_t hash,
-                   uint32_t location)
+bool place_insert(struct cache_thread *thread, struct place *place, uint64_t hash,
+                  uint32_t location)
 {
-    if (place->found.item != NULL) {
-        bucket_switch(place->bucket, place->slot, location);
-        return true;
-    }
     if (!choose_slot(thread, place)) {
-        thread->met_full_index = true;
+        thread->met_full_index = thread->may_grow_index = true;
         return false;
     }
     bucket_fill(place->bucket, place->slot, hash_tag(hash), location);
@@ -384,7 +381,7 @@ void lookup_grow(struct cache_thread *thread)
 {
     struct cache *cache = thread->cache;
     bool must_split = thread->met_full_index;
-    thread->met_full_index = false;
+    thread->met_full_index = thread->may_grow_index = false;
     for (unsigned i = 0; i < SPLITS_AT_ONCE && (must_split || is_too_full(&cache->index)); i++) {
         if (!split_one(cache))
             return;

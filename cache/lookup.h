@@ -86,8 +86,16 @@ void place_close(struct place *place);
 
 /* Points the key at a location: the commit of every store. False: no slot could be freed (rare to
  * the point of absence; the caller answers with CACHE_NO_MEMORY). */
-MUST_USE bool place_publish(struct cache_thread *thread, struct place *place, uint64_t hash,
-                            uint32_t location);
+MUST_USE bool place_insert(struct cache_thread *thread, struct place *place, uint64_t hash,
+                           uint32_t location);
+MUST_USE static inline bool place_publish(struct cache_thread *thread, struct place *place,
+                                          uint64_t hash, uint32_t location)
+{
+    if (place->found.item == NULL)
+        return place_insert(thread, place, hash, location);
+    bucket_switch(place->bucket, place->slot, location);
+    return true;
+}
 /* Takes the entry out. */
 void place_clear(struct cache_thread *thread, struct place *place);
 
@@ -98,6 +106,12 @@ MUST_USE bool place_open_location(struct cache *cache, uint64_t hash, uint32_t l
 
 /* Splits buckets while the index is too full. Called outside of every lock. */
 void lookup_grow(struct cache_thread *thread);
+/* The same behind a store, which gives cause only when its thread has told of new entries. */
+static inline void lookup_grow_if_due(struct cache_thread *thread)
+{
+    if (UNLIKELY(thread->may_grow_index))
+        lookup_grow(thread);
+}
 
 static inline enum cache_result item_judge(const struct found *found, uint64_t word, uint32_t now)
 {

@@ -233,21 +233,22 @@ static enum cache_result vivify(struct cache_thread *thread, struct cache_tenant
     struct item_shape shape = {.key = key->bytes,
                                .cas = access->sets_cas ? access->new_cas : 0,
                                .key_is_base64 = access->key_is_base64};
-    struct commit commit = {.exptime = access->vivify_exptime,
+    struct room room;
+    struct commit commit = {.room = &room,
+                            .exptime = access->vivify_exptime,
                             .state = ITEM_WON,
                             .sets_cas = access->sets_cas,
                             .new_cas = access->new_cas};
     struct place place;
     uint64_t cas;
     thread->now = now;
-    if (!commit_prepare(thread, tenant, key, &shape, &commit.room))
+    if (!commit_prepare(thread, tenant, key, &shape, &room))
         return CACHE_NO_MEMORY;
     place_open(cache, tenant, key, &place);
     bool is_mine = item_judge(&place.found, tenant_word(tenant), now) != CACHE_OK &&
                    commit_publish(thread, tenant, key, now, &place, &commit, &cas);
     if (is_mine) {
-        struct found made = {commit.room.item, commit.room.location, commit.room.segment,
-                             tenant_word(tenant)};
+        struct found made = {room.item, room.location, room.segment, tenant_word(tenant)};
         describe(cache, &made, item_out);
         item_out->cas = cas;
         item_out->is_won = true;
@@ -256,10 +257,10 @@ static enum cache_result vivify(struct cache_thread *thread, struct cache_tenant
     }
     place_close(&place);
     if (is_mine)
-        log_leave(cache, &commit.room);
+        log_leave(cache, &room);
     else
-        commit_abandon(thread, tenant, &commit.room);
-    lookup_grow(thread);
+        commit_abandon(thread, tenant, &room);
+    lookup_grow_if_due(thread);
     return is_mine ? CACHE_OK : CACHE_NOT_STORED;
 }
 

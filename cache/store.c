@@ -38,15 +38,19 @@ static enum cache_result judge_store(const struct cache *cache, const struct cac
     return CACHE_OK;
 }
 
+/* A set takes the place of whatever is there. */
+static inline bool has_conditions(const struct cache_store *store)
+{
+    return store->mode != CACHE_SET || store->compares_cas;
+}
+
 /* The same without a lock, so that refused stores cost no memory. */
-static enum cache_result judge_early(const struct cache *cache, struct cache_tenant *tenant,
-                                     const struct cache_key *key, uint32_t now,
-                                     const struct cache_store *store)
+NEVER_INLINE enum cache_result judge_early(const struct cache *cache, struct cache_tenant *tenant,
+                                           const struct cache_key *key, uint32_t now,
+                                           const struct cache_store *store)
 {
     struct found found;
     bool is_stale;
-    if (store->mode == CACHE_SET && !store->compares_cas)
-        return CACHE_OK;
     (void)lookup_find(cache, tenant, key, &found);
     if (found.item != NULL && found.item->layout & ITEM_IS_COUNTER)
         return CACHE_OK;
@@ -57,26 +61,28 @@ static enum cache_result judge_early(const struct cache *cache, struct cache_ten
     return result;
 }
 
-static struct commit commit_of(const struct cache_store *store, const struct room *room)
+ALWAYS_INLINE struct commit commit_of(const struct cache_store *store, const struct room *room)
 {
-    return (struct commit){.room = *room,
+    return (struct commit){.room = room,
                            .exptime = store->exptime,
                            .sets_cas = store->sets_cas,
                            .new_cas = store->new_cas};
 }
 
-enum cache_result store_filled(struct cache_thread *thread, struct cache_tenant *tenant,
-                               const struct cache_key *key, uint32_t now,
-                               const struct cache_store *store, struct room *room,
-                               struct cache_stored *stored_out)
+ALWAYS_INLINE enum cache_result fill(struct cache_thread *thread, struct cache_tenant *tenant,
+                                     const struct cache_key *key, uint32_t now,
+                                     const struct cache_store *store, const struct room *room,
+                                     struct cache_stored *stored_out)
 {
     struct commit commit = commit_of(store, room);
     struct place place;
-    bool is_stale, is_done = false;
+    bool is_stale = false, is_done = false;
+    enum cache_result result = CACHE_OK;
     place_open(thread->cache, tenant, key, &place);
-    enum cache_result verdict = item_judge(&place.found, tenant_word(tenant), now);
-    enum cache_result result =
-        judge_store(thread->cache, store, verdict, place.found.item, &is_stale);
+    if (UNLIKELY(has_conditions(store)))
+        result =
+            judge_store(thread->cache, store, item_judge(&place.found, tenant_word(tenant), now),
+                        place.found.item, &is_stale);
     if (result == CACHE_OK) {
         if (is_stale) {
             commit.state = ITEM_STALE;
@@ -86,12 +92,20 @@ enum cache_result store_filled(struct cache_thread *thread, struct cache_tenant 
         is_done = commit_publish(thread, tenant, key, now, &place, &commit, &stored_out->cas);
     }
     place_close(&place);
-    if (is_done)
+    if (LIKELY(is_done))
         log_leave(thread->cache, room);
     else if (result != CACHE_OK)
         commit_abandon(thread, tenant, room);
-    lookup_grow(thread);
+    lookup_grow_if_due(thread);
     return result == CACHE_OK && !is_done ? CACHE_FLUSHED : result;
+}
+
+enum cache_result store_filled(struct cache_thread *thread, struct cache_tenant *tenant,
+                               const struct cache_key *key, uint32_t now,
+                               const struct cache_store *store, const struct room *room,
+                               struct cache_stored *stored_out)
+{
+    return fill(thread, tenant, key, now, store, room, stored_out);
 }
 
 /* A value that is at hand. */
@@ -107,13 +121,15 @@ static enum cache_result store_whole(struct cache_thread *thread, struct cache_t
                                .key_is_base64 = store->key_is_base64};
     for (unsigned i = 0; i < STORE_TRIES; i++) {
         struct room room;
-        enum cache_result result = judge_early(thread->cache, tenant, key, now, store);
+        enum cache_result result = CACHE_OK;
+        if (has_conditions(store))
+            result = judge_early(thread->cache, tenant, key, now, store);
         if (result != CACHE_OK)
             return result;
         if (!commit_prepare(thread, tenant, key, &shape, &room))
             return CACHE_NO_MEMORY;
         span_write(thread->cache, &room, item_value_at(room.item), store->value);
-        result = store_filled(thread, tenant, key, now, store, &room, stored_out);
+        result = fill(thread, tenant, key, now, store, &room, stored_out);
         if (result != CACHE_FLUSHED)
             return result;
         commit_abandon(thread, tenant, &room);

@@ -23,7 +23,7 @@ void item_describe_locked(const struct cache *cache, const struct found *found,
  * and still the caller's; after every other result it is not. */
 MUST_USE enum cache_result store_filled(struct cache_thread *thread, struct cache_tenant *tenant,
                                         const struct cache_key *key, uint32_t now,
-                                        const struct cache_store *store, struct room *room,
+                                        const struct cache_store *store, const struct room *room,
                                         struct cache_stored *stored_out);
 
 /* append and prepend. The added bytes are store->value, or the value of `added` (an upload's item,

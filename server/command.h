@@ -30,7 +30,18 @@ command_function command_stats;
 command_function command_login;
 
 /* Unix seconds at which an exptime as sent is over: CACHE_NEVER, CACHE_PAST, or later. */
-uint32_t exptime_absolute(int64_t exptime, uint32_t now);
+static inline uint32_t exptime_absolute(int64_t exptime, uint32_t now)
+{
+    if (exptime == 0)
+        return CACHE_NEVER;
+    if (exptime < 0)
+        return CACHE_PAST;
+    if (exptime <= EXPTIME_RELATIVE_MAX)
+        exptime += now;
+    if (exptime <= now)
+        return CACHE_PAST;
+    return exptime > UINT32_MAX ? UINT32_MAX : (uint32_t)exptime;
+}
 
 /* Turns the outcome of an answer_ function into the executor's result. */
 static inline enum execute_result command_end(bool is_answered)

@@ -225,37 +225,42 @@ enum execute_result command_touch(const struct command *c)
 
 static enum cache_mode mode_of(enum verb verb)
 {
-    switch (verb) {
-    case VERB_ADD:
-        return CACHE_ADD;
-    case VERB_REPLACE:
-        return CACHE_REPLACE;
-    case VERB_APPEND:
-        return CACHE_APPEND;
-    case VERB_PREPEND:
-        return CACHE_PREPEND;
-    default:
-        return CACHE_SET;
-    }
+    static const uint8_t modes[N_VERBS] = {
+        [VERB_SET] = CACHE_SET,         [VERB_ADD] = CACHE_ADD,
+        [VERB_REPLACE] = CACHE_REPLACE, [VERB_APPEND] = CACHE_APPEND,
+        [VERB_PREPEND] = CACHE_PREPEND,
+    };
+    return (enum cache_mode)modes[verb];
 }
 
-static struct cache_store store_of(const struct command *c)
+/* What only some stores ask for. */
+static void add_conditions(const struct command *c, struct cache_store *store)
 {
     const struct request *r = c->request;
-    return (struct cache_store){
+    store->compares_cas = (r->does & DO_CAS) != 0;
+    store->invalidates = (r->does & DO_INVALIDATE) != 0;
+    store->sets_cas = (r->does & DO_NEW_CAS) != 0;
+    store->does_vivify = (r->does & DO_VIVIFY) != 0;
+    store->key_is_base64 = (r->does & KEY_BASE64) != 0;
+    store->vivify_exptime = exptime_absolute(r->vivify_exptime, c->now);
+    store->cas = r->cas;
+    store->new_cas = r->new_cas;
+}
+
+#define STORE_CONDITIONS (DO_CAS | DO_INVALIDATE | DO_NEW_CAS | DO_VIVIFY | KEY_BASE64)
+
+ALWAYS_INLINE struct cache_store store_of(const struct command *c)
+{
+    const struct request *r = c->request;
+    struct cache_store store = {
         .mode = mode_of(r->verb),
-        .compares_cas = (r->does & DO_CAS) != 0,
-        .invalidates = (r->does & DO_INVALIDATE) != 0,
-        .sets_cas = (r->does & DO_NEW_CAS) != 0,
-        .does_vivify = (r->does & DO_VIVIFY) != 0,
-        .key_is_base64 = (r->does & KEY_BASE64) != 0,
         .client_flags = r->client_flags,
         .exptime = exptime_absolute(r->exptime, c->now),
-        .vivify_exptime = exptime_absolute(r->vivify_exptime, c->now),
-        .cas = r->cas,
-        .new_cas = r->new_cas,
         .value = r->value,
     };
+    if (UNLIKELY(r->does & STORE_CONDITIONS))
+        add_conditions(c, &store);
+    return store;
 }
 
 static enum status status_not_stored(enum verb verb)
@@ -276,11 +281,9 @@ static enum status status_too_large(const struct command *c)
     return STATUS_TOO_LARGE;
 }
 
-static enum status status_of_store(const struct command *c, enum cache_result result)
+static enum status status_of_failure(const struct command *c, enum cache_result result)
 {
     switch (result) {
-    case CACHE_OK:
-        return STATUS_STORED;
     case CACHE_NOT_STORED:
         return status_not_stored(c->request->verb);
     case CACHE_EXISTS:
@@ -344,14 +347,12 @@ static const char *word_of_store(enum status status)
     }
 }
 
-static void tell_store(const struct command *c, enum status status)
+NEVER_INLINE void tell_watchers(const struct command *c, enum status status)
 {
     static const char *const words[N_VERBS] = {
         [VERB_SET] = "set",       [VERB_ADD] = "add",         [VERB_REPLACE] = "replace",
         [VERB_APPEND] = "append", [VERB_PREPEND] = "prepend",
     };
-    if (LIKELY(!watch_is_on(c->conn->worker->server->watch, WATCH_MUTATIONS)))
-        return;
     const struct request *r = c->request;
     bool is_cas = r->verb == VERB_SET && (r->does & DO_CAS);
     uint32_t exptime = exptime_absolute(r->exptime, c->now);
@@ -361,6 +362,12 @@ static void tell_store(const struct command *c, enum status status)
     watch_store(c->conn, r->key, is_cas ? "cas" : words[r->verb], word_of_store(status),
                 exptime == CACHE_NEVER ? 0 : time_left(exptime, c->now), item.item_class,
                 r->n_value);
+}
+
+static inline void tell_store(const struct command *c, enum status status)
+{
+    if (UNLIKELY(watch_is_on(c->conn->worker->server->watch, WATCH_MUTATIONS)))
+        tell_watchers(c, status);
 }
 
 /* About what the item takes; 0 where only the engine knows. */
@@ -405,7 +412,9 @@ static void probe_store(const struct command *c, enum cache_result result,
 static bool answer_store(const struct command *c, enum cache_result result,
                          const struct cache_stored *stored)
 {
-    struct reply reply = {.status = (uint8_t)status_of_store(c, result)};
+    struct reply reply = {.status = STATUS_STORED};
+    if (UNLIKELY(result != CACHE_OK))
+        reply.status = (uint8_t)status_of_failure(c, result);
     if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
         prefixes_count_set(c->conn->session.tenant->prefixes, c->request->key);
     count_store(c, reply.status);
@@ -425,7 +434,7 @@ static bool answer_store(const struct command *c, enum cache_result result,
 enum execute_result command_store(const struct command *c)
 {
     struct cache_store store = store_of(c);
-    struct cache_stored stored = {0};
+    struct cache_stored stored;
     enum cache_result result =
         cache_store(thread(c), c->conn->session.cache, c->key, c->now, &store, &stored);
     return command_end(answer_store(c, result, &stored));

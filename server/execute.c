@@ -37,19 +37,6 @@ static command_function *const commands[N_VERBS] = {
     [VERB_SASL_STEP] = command_login,
 };
 
-uint32_t exptime_absolute(int64_t exptime, uint32_t now)
-{
-    if (exptime == 0)
-        return CACHE_NEVER;
-    if (exptime < 0)
-        return CACHE_PAST;
-    if (exptime <= EXPTIME_RELATIVE_MAX)
-        exptime += now;
-    if (exptime <= now)
-        return CACHE_PAST;
-    return exptime > UINT32_MAX ? UINT32_MAX : (uint32_t)exptime;
-}
-
 void execute_refusal(struct conn *conn, const struct request *request)
 {
     /* A connection that cannot be answered for want of memory closes with its next request. */
