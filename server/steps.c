@@ -179,16 +179,28 @@ bool conn_has_unread_answers(const struct conn *conn)
     return ioctl(conn->fd, TIOCOUTQ, &n) == 0 && n > 0;
 }
 
+static void begin_linger(struct conn *conn)
+{
+    conn->transport->close(conn);
+    (void)shutdown(conn->fd, SHUT_WR);
+    conn_enter(conn, CONN_LINGER);
+}
+
 /* All is answered. In a stop a request can cross with the end: closing the socket over it would
  * reset the connection, and take the answers with it that the peer has not got yet. */
 static enum step end(struct conn *conn)
 {
     if (!conn->worker->is_draining || !conn_has_unread_answers(conn))
         return STEP_CLOSE;
-    conn->transport->close(conn);
-    (void)shutdown(conn->fd, SHUT_WR);
-    conn_enter(conn, CONN_LINGER);
+    begin_linger(conn);
     return STEP_WAIT;
+}
+
+void conn_linger(struct conn *conn)
+{
+    upload_state_abort(conn);
+    begin_linger(conn);
+    conn_run(conn);
 }
 
 /* What still comes is not answered, hence not done either. */
@@ -276,6 +288,13 @@ enum step step_handshake(struct conn *conn)
     return STEP_CLOSE;
 }
 
+/* A part of a request is there: also in a stop, the rest has a moment to come. */
+static bool is_amid(struct conn *conn)
+{
+    const struct input *in = conn_input(conn);
+    return in->at < in->n;
+}
+
 /* Reads, answers and writes what there is. */
 static enum step serve(struct conn *conn)
 {
@@ -290,7 +309,8 @@ static enum step serve(struct conn *conn)
         case IO_WANT_READ:
         case IO_WANT_WRITE:
             /* Who has just connected may have sent a request that is still on its way. */
-            return conn->worker->is_draining && conn->has_spoken ? end(conn) : STEP_WAIT;
+            return conn->worker->is_draining && conn->has_spoken && !is_amid(conn) ? end(conn)
+                                                                                   : STEP_WAIT;
         default:
             return STEP_CLOSE;
         }
@@ -312,7 +332,7 @@ static enum step serve(struct conn *conn)
             continue;
         case PROGRESS_MORE:
             conn->wants_bytes = true;
-            if (conn->worker->is_draining && !is_full)
+            if (conn->worker->is_draining && !is_full && !is_amid(conn))
                 return flush_then_close(conn);
             return flush_then(conn, CONN_HEAD, is_full ? STEP_AGAIN : STEP_WAIT);
         case PROGRESS_MOVED:
@@ -371,6 +391,7 @@ enum step step_swallow(struct conn *conn)
         size_t n = conn->n_swallow < n_here ? (size_t)conn->n_swallow : n_here;
         in->at += n;
         conn->n_swallow -= n;
+        conn->n_uploaded += n;
         if (conn->n_swallow == 0)
             break;
         in->at = in->n = 0;

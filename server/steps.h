@@ -1,6 +1,6 @@
 /* steps.h - private: the step functions named in states.def, and the batch under step_head.
  * Owns: nothing.   Thread: the connection's worker.
- * Never: called but by conn_run. */
+ * Never: called but by conn_run and a stopping worker. */
 #ifndef SERVER_STEPS_H
 #define SERVER_STEPS_H
 
@@ -12,6 +12,10 @@
 
 /* Has the peer's host not acknowledged all that was written? */
 MUST_USE bool conn_has_unread_answers(const struct conn *conn);
+
+/* Not a state: a stop that waits no longer for the rest of a value. What was answered is left for
+ * the peer to read, what still comes is thrown away. */
+void conn_linger(struct conn *conn);
 
 /* Not a state: the end of a job that has composed its answer. */
 enum step step_answered(struct conn *conn);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define OUTPUT_KEPT (1u << 20) /* an output buffer that grew beyond this is given back */
-#define DRAIN_TICKS 3          /* seconds that a stopping worker gives its clients to read */
+#define DRAIN_TICKS 3          /* seconds that a stopping worker gives its clients */
 
 void worker_online(struct worker *worker)
 {
@@ -69,6 +69,30 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     run_mail(worker);
 }
 
+/* A second of the stop has gone by: who has nothing to say or to read is not waited for. */
+static void press(struct conn *conn)
+{
+    switch (state_now(conn)) {
+    case CONN_HEAD: /* it had its time to speak */
+        conn_close(conn, CLOSE_SHUTDOWN);
+        break;
+    case CONN_LINGER:
+        if (!conn_has_unread_answers(conn))
+            conn_close(conn, CLOSE_SHUTDOWN);
+        break;
+    case CONN_VALUE:
+    case CONN_SWALLOW:
+        if (conn->n_uploaded == 0)
+            conn_close(conn, CLOSE_SHUTDOWN);
+        else if (conn->worker->n_ticks + 1 >= DRAIN_TICKS)
+            conn_linger(conn);
+        conn->n_uploaded = 0;
+        break;
+    default:
+        break;
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
@@ -82,10 +106,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             conn_check_login(conn);
         if (state_now(conn) != CONN_CLOSING)
             conn_check_timer(conn, now);
-        bool is_over = state_now(conn) == CONN_HEAD || /* it had its time to speak */
-                       (state_now(conn) == CONN_LINGER && !conn_has_unread_answers(conn));
-        if (worker->is_draining && is_over)
-            conn_close(conn, CLOSE_SHUTDOWN);
+        if (worker->is_draining)
+            press(conn);
     }
     if (worker->out.capacity > OUTPUT_KEPT)
         output_fini(&worker->out);
@@ -149,7 +171,8 @@ void worker_end_turn(struct worker *worker)
     }
 }
 
-/* Requests that have arrived are answered; then the connections end. */
+/* Requests that have arrived are answered, values that are arriving are taken, dumps go on; then
+ * the connections end. */
 static void drain(struct worker *worker)
 {
     struct conn *next;
@@ -158,13 +181,26 @@ static void drain(struct worker *worker)
     worker->is_draining = true;
     for (struct conn *conn = worker->conns; conn != NULL; conn = next) {
         next = conn->next;
-        bool is_watch = state_now(conn) == CONN_WATCH;
-        if (state_now(conn) == CONN_HEAD || is_watch)
+        switch (state_now(conn)) {
+        case CONN_HEAD:
             conn_run(conn);
-        else if (state_now(conn) != CONN_FLUSH && state_now(conn) != CONN_YIELD)
+            break;
+        case CONN_VALUE:
+        case CONN_SWALLOW:
+            conn->n_uploaded = 0; /* a second without a byte ends it */
+            break;
+        case CONN_WATCH:
+            conn_run(conn);
+            if (state_now(conn) == CONN_WATCH)
+                conn_close(conn, CLOSE_SHUTDOWN); /* it has been told of the stop */
+            break;
+        case CONN_FLUSH:
+        case CONN_YIELD:
+        case CONN_STREAM:
+            break;
+        default:
             conn_close(conn, CLOSE_SHUTDOWN);
-        if (is_watch && state_now(conn) == CONN_WATCH)
-            conn_close(conn, CLOSE_SHUTDOWN); /* it has been told of the stop */
+        }
     }
 }
 

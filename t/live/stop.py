@@ -2,12 +2,14 @@
 """How the server ends: signals, with and without load; signals that do not end it."""
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import threading
 import time
 
-from harness import Server, case, in_threads, run, wait_for
+from harness import Server, case, folder, in_threads, run, wait_for
 from tls_link import TlsServer
 
 
@@ -183,6 +185,137 @@ def answers_arrive_when_a_request_crosses_with_the_end():
         request_crosses_with_the_end(server, server.connect)
     with TlsServer() as server:
         request_crosses_with_the_end(server, server.tls)
+
+
+def to_the_end(c):
+    """What still comes until the server closes; a reset is a failure."""
+    data = c.buffer
+    c.buffer = b""
+    while True:
+        piece = c.socket.recv(1 << 18)
+        if not piece:
+            return data
+        data += piece
+
+
+def begin_upload(server, c, head, part, state="conn_nread"):
+    """Earlier requests, then the head of a value and a part of it; returns when the server is in it,
+    with the answers unread."""
+    with server.connect() as other:
+        c.send(b"set small 0 0 5\r\nhello\r\nget small\r\n" + head + part)
+        wait_for(lambda: state in other.stats(b"conns").values(), "the upload")
+
+
+EARLIER = b"STORED\r\nVALUE small 0 5\r\nhello\r\nEND\r\n"
+N_VALUE = 8 << 20
+WHOLE, HALF = b"v" * N_VALUE, b"v" * (N_VALUE // 2)
+# What is being sent, the state that is seen, what it is answered with.
+UPLOADS = (
+    (b"set big 0 0 %d\r\n" % N_VALUE, b"\r\n", "conn_nread", b"STORED\r\n"),
+    (b"ms big %d c k\r\n" % N_VALUE, b"\r\n", "conn_nread", None),
+    (b"set big 0 0 5000\r\n", b"\r\n", "conn_read", b"STORED\r\n"),
+    (b"set " + b"k" * 251 + b" 0 0 %d\r\n" % N_VALUE, b"\r\n", "conn_swallow",
+     b"CLIENT_ERROR bad command line format\r\n"),
+)
+
+
+def sizes_of(head):
+    """The half that is sent before the stop, and the rest."""
+    return (WHOLE[:2500], WHOLE[:2500]) if b" 5000" in head else (HALF, HALF)
+
+
+@case(keepd_only="it cuts connections")
+def upload_that_goes_on_is_taken():
+    """Whoever is amid a value when the server stops may end it, and gets every answer."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        for head, tail, state, answer in UPLOADS:
+            with Server("-m", 64, "-I", "16m") as server, server.connect() as c:
+                first, rest = sizes_of(head)
+                begin_upload(server, c, head, first, state)
+                with server.connect() as other:
+                    assert other.ask(b"mn") == b"MN"
+                    server.signal(number)
+                    assert other.wait_closed() == b""
+                c.send(rest + tail)
+                data = to_the_end(c)
+                assert data.startswith(EARLIER), (head[:20], data[:200])
+                if answer is not None:
+                    assert data == EARLIER + answer, (head[:20], data[:300])
+                assert server.wait_end() == 0
+
+
+@case(keepd_only="it cuts connections")
+def upload_inside_tls_is_taken():
+    with TlsServer("-m", 64, "-I", "16m") as server, server.tls() as c:
+        begin_upload(server, c, b"set big 0 0 %d\r\n" % N_VALUE, HALF)
+        with server.connect() as other:
+            assert other.ask(b"mn") == b"MN"
+            server.signal(signal.SIGTERM)
+            assert other.wait_closed() == b""
+        c.send(HALF + b"\r\n")
+        assert to_the_end(c) == EARLIER + b"STORED\r\n"
+        assert server.wait_end() == 0
+
+
+@case(keepd_only="it cuts connections")
+def upload_kept_by_a_warm_restart():
+    memory = os.path.join(folder(), "memory")
+    with Server("-m", 64, "-I", "16m", "-e", memory) as server, server.connect() as c:
+        begin_upload(server, c, b"set big 0 0 %d\r\n" % N_VALUE, HALF)
+        with server.connect() as other:
+            assert other.ask(b"mn") == b"MN"
+            server.signal(signal.SIGTERM)
+            assert other.wait_closed() == b""
+        c.send(HALF + b"\r\n")
+        assert to_the_end(c) == EARLIER + b"STORED\r\n"
+        assert server.wait_end() == 0
+    with Server("-m", 64, "-I", "16m", "-e", memory) as server, server.connect() as c:
+        assert c.get(b"big") == WHOLE and c.get(b"small") == b"hello"
+
+
+@case(keepd_only="it cuts connections")
+def upload_that_stands_still_is_not_waited_for():
+    """The server ends; its client has every answer and no reset, and nothing was stored."""
+    for head, _, state, _ in UPLOADS:
+        memory = os.path.join(folder(), "memory")
+        with Server("-m", 64, "-I", "16m", "-e", memory) as server, server.connect() as c:
+            begin_upload(server, c, head, sizes_of(head)[0], state)
+            server.signal(signal.SIGTERM)
+            refusal = b"CLIENT_ERROR bad command line format\r\n" if state == "conn_swallow" else b""
+            assert to_the_end(c) == EARLIER + refusal, head[:20]
+            assert server.wait_end() == 0
+        with Server("-m", 64, "-I", "16m", "-e", memory) as server, server.connect() as c:
+            assert c.get(b"small") == b"hello" and c.get(b"big") is None
+
+
+@case(keepd_only="it cuts connections")
+def upload_that_never_ends_is_ended_orderly():
+    """It sends on and on, slowly: the server says its end before it goes."""
+    with Server("-m", 64, "-I", "16m") as server, server.connect() as c:
+        begin_upload(server, c, b"set big 0 0 %d\r\n" % N_VALUE, b"v" * 100000)
+        server.signal(signal.SIGTERM)
+        assert c.read(len(EARLIER)) == EARLIER
+        while not select.select([c.socket], [], [], 0.05)[0]:
+            c.send(b"v" * 100)
+        assert to_the_end(c) == b""
+        c.close()
+        assert server.wait_end() == 0
+
+
+@case(keepd_only="it cuts connections")
+def dump_that_is_read_is_whole():
+    with Server("-m", 64) as server, server.connect(receive_buffer=1 << 16) as c, server.connect() as other:
+        n = 100000
+        other.send(b"".join(b"set key-%d 0 0 1 noreply\r\nx\r\n" % i for i in range(n)) + b"mn\r\n")
+        assert other.line() == b"MN"
+        c.send(b"lru_crawler metadump all\r\n")
+        wait_for(lambda: {"conn_mwrite", "conn_write"} & set(other.stats(b"conns").values()), "the dump")
+        server.signal(signal.SIGTERM)
+        assert other.wait_closed() == b""
+        data = to_the_end(c)
+        assert data.startswith(b"OK\r\n") and data.endswith(b"END\r\n"), data[-100:]
+        assert data.count(b"key=key-") == n
+        assert server.wait_end() == 0
 
 
 run()
