@@ -367,6 +367,7 @@ void auth_tenant_counts(struct auth *auth, uint32_t tenant, uint64_t *logins_out
                         uint64_t *failures_out);
 
 enum auth_offer { AUTH_OFFERED, AUTH_HIDDEN, AUTH_IMPOSSIBLE };
+/* "offered", "hidden", "impossible". */
 const char *auth_offer_word(enum auth_offer offer);
 
 struct auth_explanation {

@@ -27,6 +27,7 @@ MUST_USE bool edit_put(struct edit *edit, const char *kind, const char *title, c
 /* Checks what came out and puts it in the place of the old file (fsync, rename). */
 MUST_USE bool edit_save(struct edit *edit);
 
+/* Unlocks and frees, also after an edit_open that failed. */
 void edit_close(struct edit *edit);
 
 /* Names that need no quoting rules: no quote, backslash or dollar. NULL: good. */
@@ -38,6 +39,7 @@ char *edit_render_user(const struct users *users, const struct user *user);
 
 /* "read,write,..."; out has 80 bytes. */
 void edit_rights_text(uint32_t rights, const char *separator, char *out);
+/* Words separated by commas or spaces; false at one that is no right. */
 MUST_USE bool edit_rights_parse(const char *list, uint32_t *rights_out);
 
 #endif

@@ -17,16 +17,19 @@ struct slice {
 
 #define SLICE(literal) ((struct slice){(const uint8_t *)(literal), sizeof(literal) - 1})
 
+/* The caller keeps the bytes alive and unchanged while the slice is used. */
 static inline struct slice slice_of(const void *p, size_t n)
 {
     return (struct slice){(const uint8_t *)p, n};
 }
 
+/* A C string without its NUL. */
 static inline struct slice slice_str(const char *text)
 {
     return slice_of(text, strlen(text));
 }
 
+/* The time tells where they differ: for secrets there is secret_equal. */
 static inline bool slice_equal(struct slice a, struct slice b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
@@ -37,6 +40,8 @@ static inline bool slice_is(struct slice a, const char *text)
 {
     return slice_equal(a, slice_str(text));
 }
+
+/* load_ and store_: the 2, 4 or 8 bytes at p, in network byte order, at any alignment. */
 
 static inline uint16_t load_be16(const uint8_t *p)
 {

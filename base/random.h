@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+/* Fills n bytes at out; waits only where the kernel has not gathered enough after a boot. */
 void random_fill(void *out, size_t n);
 
 #endif

@@ -65,6 +65,7 @@ size_t cache_segment_size(size_t memory, unsigned n_tenants);
 
 /* NULL with a sentence in error on failure. Makes the tenant "default" (all memory). */
 MUST_USE struct cache *cache_create(const struct cache_config *config, char *error, size_t n_error);
+/* After cache_stop, when all threads are destroyed. Accepts NULL, clears. */
 void cache_destroy(struct cache **cache);
 
 /* What cache_create found in its memory_file. */
@@ -82,6 +83,7 @@ struct cache_restored {
     char reason[96];
 };
 
+/* Constant from cache_create on; never NULL. */
 const struct cache_restored *cache_restored(const struct cache *cache);
 /* Drops what was restored for tenants that nobody has created since. */
 void cache_forget_unclaimed(struct cache *cache);
@@ -102,6 +104,8 @@ void cache_maintain(struct cache *cache, uint32_t now);
 /* Once per second, from one thread: publishes now to the reaper, carries out delayed flushes. */
 void cache_tick(struct cache *cache, uint32_t now);
 
+/* What a thread needs to read and write items; used by that thread only. NULL when memory is short,
+ * or there are too many. Destroying it, before the cache, accepts NULL and clears. Thread: any. */
 MUST_USE struct cache_thread *cache_thread_create(struct cache *cache);
 void cache_thread_destroy(struct cache_thread **thread);
 
@@ -122,11 +126,15 @@ struct cache_tenant_config {
     size_t item_max;  /* 0 = the cache's */
 };
 
+/* NULL when memory is short or there are too many (CACHE_TENANTS_MAX). A tenant of this name that
+ * the memory file brought is given back with its items. */
 MUST_USE struct cache_tenant *cache_tenant_create(struct cache *cache,
                                                   const struct cache_tenant_config *config);
+/* Takes effect at once for what is stored, gradually for what is held. The name stays. */
 void cache_tenant_configure(struct cache_tenant *tenant, const struct cache_tenant_config *config);
 /* Drops its items; the handle is invalid once every thread has been offline. */
 void cache_tenant_destroy(struct cache_tenant **tenant);
+/* Lives as long as the cache. */
 struct cache_tenant *cache_default_tenant(struct cache *cache);
 
 /* Kills every item of the tenant: at once (at = 0) or at Unix second `at`. A second call replaces
@@ -141,6 +149,7 @@ struct cache_key {
     uint32_t hint;      /* of cache_prefetch_item, or 0: looked at first, never trusted */
 };
 
+/* Keyed with a secret of the process (hash.h). Thread: any. */
 uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant, struct slice key);
 /* First for all keys of a batch the one, then for all the other: each hides a cache miss. The
  * second tells where the item seems to be, which spares the search for it. */
@@ -207,6 +216,7 @@ struct slice cache_item_chunk(const struct cache *cache, const struct cache_item
 /* Keeps the item's bytes readable after the thread goes offline, until cache_unpin. False when the
  * tenant's share for pins is used up: copy the bytes then. */
 MUST_USE bool cache_pin(struct cache_thread *thread, const struct cache_item *item);
+/* Handle and n_value as cache_pin had them; once for each time that it was true. */
 void cache_unpin(struct cache_thread *thread, uint64_t handle, uint32_t n_value);
 
 /* ---- writing ---- */
@@ -233,6 +243,8 @@ struct cache_stored {
     uint32_t n_value; /* after append or prepend: the whole */
 };
 
+/* CACHE_OK: stored. NOT_STORED, EXISTS, MISS, by mode and cas; TOO_LARGE, NO_MEMORY. Whatever is
+ * not OK leaves what was there before. *stored_out is written in each case. */
 MUST_USE enum cache_result cache_store(struct cache_thread *thread, struct cache_tenant *tenant,
                                        const struct cache_key *key, uint32_t now,
                                        const struct cache_store *store,
@@ -250,12 +262,14 @@ MUST_USE enum cache_result cache_upload_create(struct cache_thread *thread,
 MUST_USE enum cache_result cache_upload_space(struct cache_thread *thread,
                                               struct cache_upload *upload, uint8_t **p_out,
                                               size_t *n_out);
+/* n bytes were written where cache_upload_space said; at most as many as it said. */
 void cache_upload_advance(struct cache_upload *upload, size_t n);
 /* All n_value bytes are there: store them (store->value is ignored). Destroys the upload. */
 MUST_USE enum cache_result cache_upload_commit(struct cache_thread *thread,
                                                struct cache_upload **upload, uint32_t now,
                                                const struct cache_store *store,
                                                struct cache_stored *stored_out);
+/* Gives its memory back; accepts NULL, clears. */
 void cache_upload_abort(struct cache_thread *thread, struct cache_upload **upload);
 
 struct cache_arith {
@@ -293,6 +307,8 @@ struct cache_remove {
     uint64_t new_cas;
 };
 
+/* CACHE_OK; CACHE_MISS and its kinds; CACHE_EXISTS: the cas differs; CACHE_NO_MEMORY where a new
+ * item takes the place of the old one. */
 MUST_USE enum cache_result cache_remove(struct cache_thread *thread, struct cache_tenant *tenant,
                                         const struct cache_key *key, uint32_t now,
                                         const struct cache_remove *remove);
@@ -332,6 +348,7 @@ struct cache_class_stats {
     uint64_t n_no_memory;
 };
 
+/* item_class is 1..CACHE_N_CLASSES; tenant NULL: all. Thread: any. */
 void cache_class_stats_read(struct cache *cache, struct cache_tenant *tenant, unsigned item_class,
                             uint32_t now, struct cache_class_stats *out);
 

@@ -1,12 +1,12 @@
 /* binary.h - private: the layout of a binary header, for its parser and its encoder.
  * Owns: nothing.   Thread: any.
  * Never: included outside protocol.
+ * Source: memcached, BinaryProtocolRevamped.
  *
- *     0      1      2   3     4        5      6    7    8..11   12..15   16..23   24
- *   +------+------+---------+--------+------+---------+-------+--------+--------+--------+-----+-------+
- *   |magic |opcode|n key    |n extras| 0    | status  | n body| opaque | cas    | extras | key |
- * value |
- *   +------+------+---------+--------+------+---------+-------+--------+--------+--------+-----+-------+
+ *    0      1       2..3   4         5  6..7    8..11   12..15  16..23
+ *   +------+-------+------+---------+--+-------+-------+-------+------+-------+----+------+
+ *   |magic |opcode |n key |n extras |0 |status |n body |opaque |cas   |extras |key |value |
+ *   +------+-------+------+---------+--+-------+-------+-------+------+-------+----+------+
  *
  * n body = extras + key + value. In a request the status field is reserved and ignored. */
 #ifndef PROTOCOL_BINARY_H

@@ -35,10 +35,13 @@ struct parser {
     int32_t exptime;       /* of a gat line */
 };
 
+/* For a new connection, which may speak `allowed`. */
 void parser_init(struct parser *parser, enum protocol allowed);
 
 /* Parses the head of one request at p[0..n). A get line of many keys comes out as one request per
- * key, is_first and is_last marking the ends; the whole line is validated before its first key. */
+ * key, is_first and is_last marking the ends; the whole line is validated before its first key.
+ * *out is written in each case, and tells something after OK and BAD only. Source: memcached's
+ * doc/protocol.txt and BinaryProtocolRevamped. */
 MUST_USE enum parse_result parse_request(struct parser *parser, const uint8_t *p, size_t n,
                                          struct request *out, size_t *n_consumed_out);
 

@@ -48,6 +48,7 @@ static inline enum command_class verb_class(enum verb verb)
     return (enum command_class)verb_classes[verb];
 }
 
+/* Does a value follow its head, to be stored? */
 static inline bool verb_takes_value(enum verb verb)
 {
     return verb_takes[verb];
@@ -85,12 +86,12 @@ struct request {
     struct slice key;   /* decoded; empty for verbs without one */
     uint32_t client_flags;
     int64_t exptime;    /* as sent: 0 never, negative already over, else EXPTIME_RELATIVE_MAX rules */
-    int64_t vivify_exptime;
-    int64_t recache_ttl;
-    uint64_t cas;
-    uint64_t new_cas;
-    uint64_t delta;
-    uint64_t initial;
+    int64_t vivify_exptime; /* DO_VIVIFY: of the new item, as sent like exptime */
+    int64_t recache_ttl;    /* DO_RECACHE: seconds */
+    uint64_t cas;       /* DO_CAS */
+    uint64_t new_cas;   /* DO_NEW_CAS */
+    uint64_t delta;     /* incr, decr */
+    uint64_t initial;   /* DO_VIVIFY of incr, decr: the new item's number */
     uint32_t opaque;    /* binary: copied bit for bit */
 
     /* The value follows the head in the stream and is not parsed. n_value bytes, then n_trailer

@@ -21,6 +21,7 @@ struct status_row {
     const char *body; /* binary body of an error */
 };
 
+/* The row of a status; constant, never NULL. */
 const struct status_row *status_row(enum status status);
 
 /* Is this one of the successes (binary code 0)? */

@@ -13,6 +13,7 @@ struct clock {
     struct timespec monotonic_at_start;
 };
 
+/* It is this second of the wall clock; from here on it counts by itself. */
 void clock_init(struct clock *clock);
 
 /* Unix seconds. */

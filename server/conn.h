@@ -112,6 +112,7 @@ MUST_USE bool conn_sleep(struct conn *conn, unsigned ms, enum step (*finish)(str
 /* A job thread has the connection now; when it is done (conn_job_done, on the worker) `finish`
  * takes the outcome. It is not called when the connection was closed meanwhile. */
 void conn_wait_for_job(struct conn *conn, enum step (*finish)(struct conn *));
+/* On the worker, by a message. */
 void conn_job_done(struct conn *conn);
 
 /* Called by the worker when the turn is over. */
@@ -128,8 +129,10 @@ void conn_check_login(struct conn *conn);
 /* Closes it when its timer has run out (once per second). */
 void conn_check_timer(struct conn *conn, uint32_t now);
 
+/* As `stats conns` shows it. */
 const char *conn_state_name(enum conn_state state);
 
+/* Thread: any. */
 static inline enum conn_state state_now(const struct conn *conn)
 {
     return (enum conn_state)atomic_load_explicit(&((struct conn *)conn)->state,

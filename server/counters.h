@@ -48,6 +48,7 @@ static inline uint64_t counter_read(const counter *c)
     return atomic_load_explicit((counter *)c, memory_order_relaxed);
 }
 
+/* Adds a set to a sum. Thread: any. */
 void tenant_counters_add(struct tenant_totals *sum, const struct tenant_counters *set);
 void worker_counters_add(struct worker_totals *sum, const struct worker_counters *set);
 

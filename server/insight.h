@@ -14,6 +14,7 @@
 
 struct insight;
 
+/* NULL when memory is short. */
 MUST_USE struct insight *insight_create(void);
 void insight_destroy(struct insight **insight);
 
@@ -25,6 +26,7 @@ uint64_t insight_get(struct insight *insight, uint64_t hash, uint32_t size);
 uint64_t insight_set(struct insight *insight, uint64_t hash, uint32_t size);
 void insight_drop(struct insight *insight, uint64_t hash);
 
+/* `stats reset`. */
 void insight_reset(struct insight *insight);
 
 /* The hot keys, ordered. */

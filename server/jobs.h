@@ -1,4 +1,4 @@
-/* jobs.h - threads for work that would hold a worker up: TLS handshakes.
+/* jobs.h - threads for work that would hold a worker up: TLS handshakes, files read again.
  * Owns: its threads and the queue; a job belongs to whoever submitted it.
  * Thread: jobs_submit any; the job's function runs on a job thread, which gives way to workers.
  * Never: keeps more jobs than there are connections (each connection has one at most). */
@@ -19,6 +19,7 @@ struct job {
 MUST_USE struct jobs *jobs_create(unsigned n_threads);
 /* Finishes the queue and joins the threads. Accepts NULL, clears. */
 void jobs_destroy(struct jobs **jobs);
+/* Runs it when those before have begun; it must stay where it is until it has run. */
 void jobs_submit(struct jobs *jobs, struct job *job);
 
 #endif

@@ -55,26 +55,32 @@ static inline bool latency_is_due(struct latency_sample *sample)
     return true;
 }
 
+/* The turn begins now: reads the clock. */
 void latency_begin(struct latency_sample *sample);
 /* A request of the timed turn; verb is enum verb. */
 void latency_note(struct latency_sample *sample, unsigned verb);
 /* Each request of the turn took an equal part of it. False: there was none, and nothing is to be
  * added; *ns_out is one request's part. */
 bool latency_end(struct latency_sample *sample, uint64_t *ns_out);
+/* Adds the requests of the turn, each with ns. Thread: the owner of the histogram. */
 void latency_add(struct latency *latency, const struct latency_sample *sample, uint64_t ns);
 
+/* Sums and their differences, bucket by bucket. Thread: any. */
 void latency_sum(struct latency_totals *sum, const struct latency *latency);
 void latency_totals_add(struct latency_totals *sum, const struct latency_totals *more);
 void latency_subtract(struct latency_totals *sum, const struct latency_totals *less);
 
+/* The bucket of this many nanoseconds, below N_LATENCY_BUCKETS. */
 unsigned latency_bucket(uint64_t ns);
 /* The first nanosecond that is not in the bucket any more; UINT64_MAX for the last. */
 uint64_t latency_bucket_end(unsigned bucket);
 
+/* All samples. */
 uint64_t latency_count(const uint64_t buckets[N_LATENCY_BUCKETS]);
 /* The end of the bucket in which this share of the samples is reached; 0 when there are none. */
 uint64_t latency_quantile(const uint64_t buckets[N_LATENCY_BUCKETS], double share);
 
+/* "get", "set", ...: as `stats latency` and the metrics show it. */
 const char *latency_kind_name(enum latency_kind kind);
 
 #endif

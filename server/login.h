@@ -38,6 +38,7 @@ bool login_is_due(const struct conn *conn);
  * told then, and the connection is to be closed. */
 MUST_USE bool login_is_current(struct conn *conn);
 
+/* Drops the session and leaves the tenant; no callback of a check comes after it. */
 void login_end(struct conn *conn);
 
 #endif

@@ -28,6 +28,7 @@ struct seen {
     struct latency_totals latency;
 };
 
+/* Sums all workers and tenants. */
 void metrics_see(struct server *server, struct seen *out);
 
 /* False when memory was short. */

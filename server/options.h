@@ -20,6 +20,7 @@ enum { EXIT_BAD_VALUE = 1, EXIT_BAD_USAGE = 64, EXIT_NO_USER = 67, EXIT_NO_RESOU
 MUST_USE int options_parse(int argc, char **argv, bool is_root, struct settings *settings,
                            FILE *out, FILE *err);
 
+/* -h, -V and -i, made from the rows of options.def. */
 void print_help(FILE *out);
 void print_version(FILE *out);
 void print_license(FILE *out);

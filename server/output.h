@@ -42,8 +42,10 @@ MUST_USE static inline bool output_reserve(struct output *out, size_t n)
 {
     return LIKELY(n <= out->capacity - out->n) || output_grow(out, n);
 }
+/* Frees the buffers; nothing may be pinned any more (output_clear). */
 void output_fini(struct output *out);
 
+/* Is all of it gone? */
 static inline bool output_is_empty(const struct output *out)
 {
     return out->n_sent == out->n && out->first_ref == out->n_refs;

@@ -19,15 +19,18 @@ struct prefixes_switch {
     atomic_bool is_on;
 };
 
+/* NULL when memory is short. */
 MUST_USE struct prefixes *prefixes_create(char delimiter, bool is_on);
 void prefixes_destroy(struct prefixes **prefixes);
 
+/* `stats detail on` and off; what was counted stays. */
 void prefixes_turn(struct prefixes *prefixes, bool is_on);
 static inline bool prefixes_are_on(const struct prefixes *prefixes)
 {
     const struct prefixes_switch *s = (const struct prefixes_switch *)prefixes;
     return atomic_load_explicit(&((struct prefixes_switch *)s)->is_on, memory_order_relaxed);
 }
+/* `stats reset`: forgets all prefixes. */
 void prefixes_reset(struct prefixes *prefixes);
 
 /* Each does nothing while the counting is off, or for a key without the delimiter. */

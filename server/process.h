@@ -26,6 +26,7 @@ void process_detach_stdio(void);
 /* Memory is locked when -k asks for it; a failure is only a warning. */
 void process_lock_memory(const struct settings *settings);
 
+/* -P; a failure is told on stderr and is no reason to end, as in memcached. */
 void process_write_pid(const char *path);
 void process_remove_pid(const char *path);
 

@@ -8,6 +8,7 @@
 #include "server/latency.h"
 #include "server/server.h"
 
+/* Sums of all workers since the start. */
 void sight_worker_totals(struct server *server, struct worker_totals *out);
 
 /* Service times of all tenants. */
@@ -20,6 +21,7 @@ struct sight_buffers {
 };
 void sight_buffers(struct server *server, struct sight_buffers *out);
 
+/* Name and value are valid during the call, which must not block: a lock is held. */
 typedef void sight_visit(void *arg, const char *name, const char *value);
 
 struct tenant;

@@ -13,6 +13,7 @@ struct stat_list {
     bool is_ok; /* false once memory was short */
 };
 
+/* One line each: its name, and its value as bytes, a string or a number. */
 void stat_slice(struct stat_list *list, const char *name, struct slice value);
 void stat_text(struct stat_list *list, const char *name, const char *value);
 void stat_u64(struct stat_list *list, const char *name, uint64_t value);

@@ -53,6 +53,7 @@ MUST_USE struct tenant_counters *tenant_counters_of(struct tenant *tenant, unsig
 
 /* Sums of all workers since start or the last reset. */
 void tenant_counts_read(struct tenant *tenant, struct tenant_totals *out);
+/* `stats reset`: sums start again from 0, what workers count is left alone. */
 void tenant_counts_reset(struct tenant *tenant);
 
 /* ---- samples ---- */
@@ -73,18 +74,21 @@ static inline bool tenant_follows(const struct tenant *tenant, uint64_t hash)
     return hash <= atomic_load_explicit(&((struct tenant *)tenant)->ghost_limit,
                                         memory_order_relaxed);
 }
+/* For keys that tenant_follows, with the size of their item in bytes (0: a miss). */
 void tenant_tell_get(struct tenant *tenant, uint64_t hash, uint32_t size);
 void tenant_tell_set(struct tenant *tenant, uint64_t hash, uint32_t size);
 void tenant_tell_drop(struct tenant *tenant, uint64_t hash);
 
 /* ---- limits ---- */
 
+/* 0 = no limit; ops and bytes are per second. A debt is forgotten when its limit changes. */
 void tenant_limit(struct tenant *tenant, uint64_t connections, uint64_t ops, uint64_t bytes);
 
 /* A connection logs in to the tenant, or leaves it. False: it is full. */
 MUST_USE bool tenant_enter(struct tenant *tenant);
 void tenant_leave(struct tenant *tenant);
 
+/* Is its traffic limited? Otherwise nothing needs to be booked. */
 static inline bool tenant_is_limited(const struct tenant *tenant)
 {
     struct tenant *t = (struct tenant *)tenant;

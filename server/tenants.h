@@ -24,6 +24,7 @@ MUST_USE bool tenants_sync(struct tenants *tenants, struct auth *auth);
 /* By id; NULL for an unknown one. */
 struct tenant *tenants_get(struct tenants *tenants, unsigned id);
 
+/* All of them by ascending id, those that left the file included. No lock is held during visit. */
 typedef void tenants_visit(void *arg, struct tenant *tenant);
 void tenants_each(struct tenants *tenants, tenants_visit *visit, void *arg);
 

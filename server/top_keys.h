@@ -26,6 +26,7 @@ struct top_keys {
     struct top_key rows[TOP_KEYS];
 };
 
+/* A sample. The hash decides what is compared: the same key always has the same one. */
 void top_keys_add(struct top_keys *top, struct slice key, uint64_t hash);
 
 /* Orders the rows by descending n. */

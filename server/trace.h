@@ -11,6 +11,7 @@
 
 enum trace_reader { TRACE_LOGGED = 1, TRACE_WATCHED = 2 };
 
+/* Somebody wants to see requests, or does not any more. Thread: any. */
 void trace_turn(struct server *server, enum trace_reader reader, bool is_on);
 
 /* One load on the way of each request. */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+/* After what the other thread is to find was published. */
 static inline void wake_signal(int fd)
 {
     uint64_t one = 1;
@@ -15,6 +16,7 @@ static inline void wake_signal(int fd)
         ;
 }
 
+/* Before looking for what was published: what comes in between wakes again. */
 static inline void wake_clear(int fd)
 {
     uint64_t count;

@@ -22,6 +22,7 @@ struct log_field;
 struct watch;
 struct watcher;
 
+/* n_buffer: bytes of lines that a watcher may be behind. NULL when memory is short. */
 MUST_USE struct watch *watch_create(size_t n_buffer);
 void watch_destroy(struct watch **watch);
 
@@ -38,10 +39,11 @@ static inline bool watch_is_on(const struct watch *watch, enum watch_type type)
 }
 
 /* Makes the connection a watcher of these types (bits by enum watch_type); tenant NULL sees all.
- * False: too many, or memory is short. */
+ * FAILED: memory is short. */
 enum watch_begin { WATCH_BEGUN, WATCH_TOO_MANY, WATCH_FAILED };
 MUST_USE enum watch_begin watch_begin(struct watch *watch, struct conn *conn, uint32_t types,
                                       const struct tenant *tenant);
+/* Also for a connection that is no watcher. */
 void watch_end(struct conn *conn);
 
 /* Moves lines to the worker's output; false when there are none. */

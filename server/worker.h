@@ -85,6 +85,8 @@ struct worker {
     bool is_draining; /* connections end when all they sent is answered */
 };
 
+/* NULL when memory or descriptors are short. Destroyed when its thread has stopped, and no job or
+ * message can come any more; what connections are left are freed then. */
 MUST_USE struct worker *worker_create(struct server *server, unsigned id);
 void worker_destroy(struct worker **worker);
 MUST_USE bool worker_start(struct worker *worker);

@@ -106,6 +106,7 @@ struct tls_info {
     bool has_kernel_tls;     /* asked for, and OpenSSL and the kernel can */
 };
 
+/* Thread: any. */
 void tls_info(struct tls *tls, int64_t now_s, struct tls_info *info_out);
 
 /* The end of a certificate, the default one or one of a name, that the operator is to hear of. */
@@ -130,6 +131,7 @@ struct tls_counters {
     uint64_t tickets_refused;   /* for a changed policy, CA, CRL or an expired certificate */
 };
 
+/* Thread: any. */
 void tls_counters(struct tls *tls, struct tls_counters *counters_out);
 
 /* Sessions. */
@@ -185,7 +187,9 @@ MUST_USE enum tls_outcome tls_shutdown(struct tls_session *session);
  * and left something; such a connection must be given another turn without waiting. */
 bool tls_has_pending(const struct tls_session *session);
 
+/* Is the handshake finished? */
 bool tls_session_is_ready(const struct tls_session *session);
+/* ... and was it that of an earlier session (ticket or cache)? */
 bool tls_session_is_resumed(const struct tls_session *session);
 
 /* Why did it end? */
@@ -198,6 +202,7 @@ enum tls_fault {
     TLS_FAULT_SYSTEM,   /* the socket failed, or memory was short */
 };
 
+/* TLS_FAULT_NONE until an outcome was TLS_CLOSED. */
 enum tls_fault tls_session_fault(const struct tls_session *session);
 
 /* A line about the fault ("error:0A00010B:SSL routines::wrong version number"), "" without one. */
@@ -215,6 +220,7 @@ struct tls_binding {
     size_t n;
 };
 
+/* After the handshake. */
 MUST_USE bool tls_session_binding(struct tls_session *session, struct tls_binding *binding_out);
 
 /* Who the peer is. */
@@ -246,6 +252,7 @@ bool tls_session_has_peer(const struct tls_session *session);
  * short, or when its names cannot be decoded: where tls_session_has_peer is true, NULL must cost
  * the connection. */
 MUST_USE struct tls_peer *tls_peer_create(const struct tls_session *session);
+/* Accepts NULL, clears. */
 void tls_peer_destroy(struct tls_peer **peer);
 
 /* Telling TLS from plain text by a connection's first bytes. */
