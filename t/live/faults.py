@@ -88,6 +88,18 @@ def write_errors_end_one_connection():
 
 
 @case
+def a_socket_that_cannot_be_watched_is_closed():
+    """epoll takes no more (max_user_watches, kernel memory): nobody waits for an answer for ever."""
+    for rules in ("epoll_ctl:5:ENOSPC", "epoll_ctl:7:ENOMEM"):
+        with Server("-m", 64, "-t", 2, env=faulty(rules)) as server:
+            before = server.n_descriptors()
+            lost = traffic(server.connect, n_rounds=60, may_lose=True, n_kept=2)
+            assert lost > 0
+            wait_for(lambda: server.n_descriptors() <= before + 8, "descriptors to come back")
+        assert injected(server)["epoll_ctl"] >= lost
+
+
+@case
 def allocations_fail_now_and_then():
     with Server("-m", 64, "-t", 2, env=faulty("malloc:9:ENOMEM")) as server:
         traffic(server.connect, n_rounds=60, may_lose=True, may_fail=True, n_kept=2)
