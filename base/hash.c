@@ -1,5 +1,6 @@
 #include "base/hash.h"
 
+#include "base/must.h"
 #include "base/random.h"
 
 #define XXH_INLINE_ALL
@@ -15,9 +16,21 @@ void hash_key_init(struct hash_key *key, uint64_t seed)
         random_fill(key->secret, sizeof key->secret);
 }
 
-uint64_t hash_bytes(const struct hash_key *key, struct slice bytes, uint64_t salt)
+#define SHORT_MAX 128 /* bytes; beyond, XXH3 works on a block of state */
+
+NEVER_INLINE uint64_t hash_long(const struct hash_key *key, struct slice bytes)
 {
-    uint64_t h = XXH3_64bits_withSecret(bytes.p, bytes.n, key->secret, sizeof key->secret);
+    return XXH3_64bits_withSecret(bytes.p, bytes.n, key->secret, sizeof key->secret);
+}
+
+/* Flattened, so that the compiler uses the bound, and leaves the block and its frame to the other.
+ */
+__attribute__((flatten)) uint64_t hash_bytes(const struct hash_key *key, struct slice bytes,
+                                             uint64_t salt)
+{
+    uint64_t h = LIKELY(bytes.n <= SHORT_MAX)
+                     ? XXH3_64bits_withSecret(bytes.p, bytes.n, key->secret, sizeof key->secret)
+                     : hash_long(key, bytes);
     /* The salt is mixed in after the bytes, so that one pass over the key serves every tenant. */
     h ^= salt * 0x9e3779b97f4a7c15ULL;
     h ^= h >> 29;
