@@ -146,13 +146,17 @@ void cache_flush(struct cache_tenant *tenant, uint32_t at);
 struct cache_key {
     struct slice bytes; /* 1..CACHE_KEY_MAX */
     uint64_t hash;      /* cache_hash of bytes for the tenant */
-    uint32_t hint;      /* of cache_prefetch_item, or 0: looked at first, never trusted */
+    uint32_t hint;      /* of the prefetch, or 0: looked at first, never trusted */
 };
 
 /* Keyed with a secret of the process (hash.h). Thread: any. */
 uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant, struct slice key);
-/* First for all keys of a batch the one, then for all the other: each hides a cache miss. The
- * second tells where the item seems to be, which spares the search for it. */
+/* Hashes the keys of a batch, and fetches what looking them up will touch: first for all keys the
+ * one, then for all the other, so that cache misses overlap. An empty key is no key. */
+void cache_prefetch(const struct cache *cache, const struct cache_tenant *tenant,
+                    struct cache_key *keys, size_t n);
+/* The parts of it for a key that is hashed. The second tells where the item seems to be, which
+ * spares the search for it. */
 void cache_prefetch_bucket(const struct cache *cache, uint64_t hash);
 MUST_USE uint32_t cache_prefetch_item(const struct cache *cache, uint64_t hash);
 

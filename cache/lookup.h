@@ -22,12 +22,28 @@ struct place {
     struct found found;
 };
 
-/* Keys are short: a call of memcmp costs more than the compare. */
+ALWAYS_INLINE bool short_key_equals(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint64_t x[2], y[2];
+    if (n >= sizeof x[0]) {
+        memcpy(&x[0], a, sizeof x[0]);
+        memcpy(&y[0], b, sizeof y[0]);
+        memcpy(&x[1], a + n - sizeof x[1], sizeof x[1]);
+        memcpy(&y[1], b + n - sizeof y[1], sizeof y[1]);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
+/* Keys are short: a call of memcmp costs more than the compare, and registers of the caller. */
 ALWAYS_INLINE bool key_equals(const uint8_t *a, const uint8_t *b, size_t n)
 {
     uint64_t x[2], y[2];
     if (UNLIKELY(n < sizeof x))
-        return memcmp(a, b, n) == 0;
+        return short_key_equals(a, b, n);
     for (size_t left = n;; left -= sizeof x, a += sizeof x, b += sizeof y) {
         if (left < sizeof x) { /* the last bytes, with some of those before them */
             a -= sizeof x - left;

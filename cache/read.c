@@ -26,18 +26,16 @@ uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant
     return hash_bytes(&cache->hash_key, key, tenant->salt);
 }
 
-void cache_prefetch_bucket(const struct cache *cache, uint64_t hash)
+ALWAYS_INLINE void prefetch_bucket(const struct index *index, uint64_t state, uint64_t hash)
 {
-    uint64_t state = index_state(&cache->index);
-    __builtin_prefetch(index_bucket(&cache->index, state, hash, 0));
-    __builtin_prefetch(index_bucket(&cache->index, state, hash, 1));
+    __builtin_prefetch(index_bucket(index, state, hash, 0));
+    __builtin_prefetch(index_bucket(index, state, hash, 1));
 }
 
 /* The first slot with the key's tag is nearly always the key's: the others are not looked at. */
-uint32_t cache_prefetch_item(const struct cache *cache, uint64_t hash)
+ALWAYS_INLINE uint32_t prefetch_item(const struct cache *cache, uint64_t state, uint64_t hash)
 {
     const struct index *index = &cache->index;
-    uint64_t state = index_state(index);
     for (unsigned i = 0; i < 2; i++) {
         const struct bucket *bucket = index_bucket(index, state, hash, i);
         unsigned match = bucket_match(bucket, hash_tag(hash));
@@ -51,6 +49,32 @@ uint32_t cache_prefetch_item(const struct cache *cache, uint64_t hash)
         return index_hint(index, bucket, slot);
     }
     return 0;
+}
+
+void cache_prefetch_bucket(const struct cache *cache, uint64_t hash)
+{
+    prefetch_bucket(&cache->index, index_state(&cache->index), hash);
+}
+
+uint32_t cache_prefetch_item(const struct cache *cache, uint64_t hash)
+{
+    return prefetch_item(cache, index_state(&cache->index), hash);
+}
+
+void cache_prefetch(const struct cache *cache, const struct cache_tenant *tenant,
+                    struct cache_key *keys, size_t n)
+{
+    uint64_t state = index_state(&cache->index);
+    for (size_t i = 0; i < n; i++) {
+        keys[i].hint = 0;
+        if (UNLIKELY(keys[i].bytes.n == 0))
+            continue;
+        keys[i].hash = cache_hash(cache, tenant, keys[i].bytes);
+        prefetch_bucket(&cache->index, state, keys[i].hash);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (LIKELY(keys[i].bytes.n > 0))
+            keys[i].hint = prefetch_item(cache, state, keys[i].hash);
 }
 
 /* Where the words and the value lie, and how long it is, by the item's layout. A counter's value
@@ -122,9 +146,9 @@ void item_describe_locked(const struct cache *cache, const struct found *found,
         item_out->cas = item_cas(found->item);
 }
 
-static enum cache_result get_locked(struct cache_thread *thread, struct cache_tenant *tenant,
-                                    const struct cache_key *key, uint32_t now,
-                                    struct cache_item *item_out)
+NEVER_INLINE enum cache_result get_locked(struct cache_thread *thread, struct cache_tenant *tenant,
+                                          const struct cache_key *key, uint32_t now,
+                                          struct cache_item *item_out)
 {
     struct place place;
     place_open(thread->cache, tenant, key, &place);
@@ -137,34 +161,64 @@ static enum cache_result get_locked(struct cache_thread *thread, struct cache_te
     return result;
 }
 
-/* Finds an item that is there and lives. */
-ALWAYS_INLINE enum cache_result find_shown(struct cache_thread *thread, struct cache_tenant *tenant,
-                                           const struct cache_key *key, uint32_t now,
-                                           struct found *found_out)
+/* What is rare ends in a call of one of these, so that the rest needs no frame. */
+NEVER_INLINE enum cache_result reap(struct cache_thread *thread, struct cache_tenant *tenant,
+                                    const struct cache_key *key, uint32_t now,
+                                    enum cache_result result)
 {
-    if (!lookup_find(thread->cache, tenant, key, found_out))
-        return CACHE_MISS;
-    thread->has_views = true;
-    enum cache_result result = item_judge(found_out, tenant_word(tenant), now);
-    if (UNLIKELY(result != CACHE_OK))
-        item_reap(thread, tenant, key, now);
+    item_reap(thread, tenant, key, now);
     return result;
 }
 
+NEVER_INLINE enum cache_result bump(struct item *item, uint32_t now)
+{
+    item_bump(item, now);
+    return CACHE_OK;
+}
+
+/* Does the item that was found live? */
+ALWAYS_INLINE enum cache_result show(struct cache_thread *thread, struct cache_tenant *tenant,
+                                     const struct cache_key *key, uint32_t now,
+                                     const struct found *found)
+{
+    thread->has_views = true;
+    enum cache_result result = item_judge(found, tenant_word(tenant), now);
+    return LIKELY(result == CACHE_OK) ? CACHE_OK : reap(thread, tenant, key, now, result);
+}
+
+ALWAYS_INLINE enum cache_result get_found(struct cache_thread *thread, struct cache_tenant *tenant,
+                                          const struct cache_key *key, uint32_t now,
+                                          const struct found *found, struct cache_item *item_out)
+{
+    enum cache_result result = show(thread, tenant, key, now, found);
+    if (UNLIKELY(result != CACHE_OK))
+        return result;
+    if (UNLIKELY(found->item->layout & ITEM_IS_COUNTER))
+        return get_locked(thread, tenant, key, now, item_out);
+    describe_value(thread->cache, found, item_out);
+    item_out->cas = item_cas(found->item);
+    return is_bumped(found->item, now) ? CACHE_OK : bump(found->item, now);
+}
+
+NEVER_INLINE enum cache_result get_searched(struct cache_thread *thread,
+                                            struct cache_tenant *tenant,
+                                            const struct cache_key *key, uint32_t now,
+                                            struct cache_item *item_out)
+{
+    struct found found;
+    if (!lookup_search(thread->cache, tenant, key, &found))
+        return CACHE_MISS;
+    return get_found(thread, tenant, key, now, &found, item_out);
+}
+
+/* What is found by its hint stays in registers: the search has a frame of its own. */
 enum cache_result cache_get(struct cache_thread *thread, struct cache_tenant *tenant,
                             const struct cache_key *key, uint32_t now, struct cache_item *item_out)
 {
     struct found found;
-    enum cache_result result = find_shown(thread, tenant, key, now, &found);
-    if (UNLIKELY(result != CACHE_OK))
-        return result;
-    if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER))
-        return get_locked(thread, tenant, key, now, item_out);
-    describe_value(thread->cache, &found, item_out);
-    item_out->cas = item_cas(found.item);
-    if (!is_bumped(found.item, now))
-        item_bump(found.item, now);
-    return CACHE_OK;
+    if (UNLIKELY(!hint_finds(thread->cache, tenant, key, &found)))
+        return get_searched(thread, tenant, key, now, item_out);
+    return get_found(thread, tenant, key, now, &found, item_out);
 }
 
 /* ---- access: touch, and meta's stale, won and recache ---- */
@@ -280,7 +334,9 @@ static enum cache_result access_once(struct cache_thread *thread, struct cache_t
     struct found found;
     if (access->does_touch)
         return access_locked(thread, tenant, key, now, access, item_out);
-    enum cache_result result = find_shown(thread, tenant, key, now, &found);
+    if (!lookup_find(thread->cache, tenant, key, &found))
+        return CACHE_MISS;
+    enum cache_result result = show(thread, tenant, key, now, &found);
     if (result != CACHE_OK)
         return result;
     if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER || changes(found.item, access, now)))
