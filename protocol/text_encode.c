@@ -16,7 +16,8 @@ static bool text_is_hidden(const struct request *request, const struct reply *re
 }
 
 /* VALUE <key> <flags> <bytes> [<cas>] */
-ALWAYS_INLINE size_t put_value_line(const struct request *request, const struct reply *reply, uint8_t *out)
+ALWAYS_INLINE size_t put_value_line(const struct request *request, const struct reply *reply,
+                                    uint8_t *out)
 {
     uint8_t *at = PUT_LITERAL(out, "VALUE ");
     at = put_slice(at, request->key);
@@ -64,9 +65,22 @@ ALWAYS_INLINE size_t text_tail(const struct request *request, const struct reply
     return (size_t)(at - out);
 }
 
+/* A hit that is shown: nearly all of what a cache says. */
+static size_t put_value(const struct request *request, const struct reply *reply,
+                        struct slice value, uint8_t *out)
+{
+    uint8_t *at = out + put_value_line(request, reply, out);
+    at = put_end(put_slice(at, value));
+    if (request->is_last)
+        at = PUT_LITERAL(at, "END\r\n");
+    return (size_t)(at - out);
+}
+
 static size_t text_whole(const struct request *request, const struct reply *reply,
                          struct slice value, uint8_t *out)
 {
+    if (LIKELY(reply->status == STATUS_HIT && reply->has_value && !request->is_quiet))
+        return put_value(request, reply, value, out);
     return put_whole(text_head, text_tail, request, reply, value, out);
 }
 

@@ -102,8 +102,37 @@ static inline const uint8_t *find_space(const uint8_t *at, const uint8_t *end)
             at = end - 16;
     }
 }
+
+/* The newline of a line that has no space from `at` on; NULL when it has one, or when its end is
+ * not among the next n_most bytes, or too near to that of all bytes. */
+static inline const uint8_t *find_lone_end(const uint8_t *at, const uint8_t *end, size_t n_most)
+{
+    const uint8_t *limit = at + n_most;
+    if (end - at < 16)
+        return NULL;
+    for (;;) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i space = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(' '));
+        __m128i newline = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n'));
+        unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(space, newline));
+        if (found != 0) {
+            at += __builtin_ctz(found);
+            return *at == '\n' ? at : NULL;
+        }
+        at += 16;
+        if (at >= end || at >= limit)
+            return NULL;
+        if (end - at < 16)
+            at = end - 16;
+    }
+}
 #else
 #define find_space find_space_narrow
+static inline const uint8_t *find_lone_end(const uint8_t *at, const uint8_t *end, size_t n_most)
+{
+    (void)at, (void)end, (void)n_most;
+    return NULL;
+}
 #endif
 
 /* The same for keys. */

@@ -374,10 +374,38 @@ NEVER_INLINE enum parse_result parse_line(struct parser *parser, const uint8_t *
     return first_key(parser, &commands[COMMAND_get], p, line, out, n_consumed_out);
 }
 
+/* A get line of one key, which most are: its end is found in one pass with the key's. False: it may
+ * be any line. */
+ALWAYS_INLINE bool parse_lone_get(struct parser *parser, const uint8_t *p, size_t n,
+                                  struct request *out, size_t *n_consumed_out)
+{
+    const struct command_row *row = &commands[COMMAND_get];
+    const uint8_t *key = p + 4;
+    if (n < LINE_MIN || memcmp(p, "get ", 4) != 0)
+        return false;
+    const uint8_t *newline = find_lone_end(key, p + n, KEY_MAX + 2);
+    if (newline == NULL)
+        return false;
+    size_t n_key = (size_t)(line_end(key, newline) - key);
+    if (UNLIKELY(n_key == 0 || n_key > KEY_MAX))
+        return false;
+    request_clear(out);
+    out->verb = row->verb;
+    out->does = row->does;
+    out->is_first = out->is_last = true;
+    out->key = slice_of(key, n_key);
+    out->command = slice_of(p, 3);
+    parser->n_searched = 0;
+    *n_consumed_out = (size_t)(newline + 1 - p);
+    return true;
+}
+
 enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, struct request *out,
                              size_t *n_consumed_out)
 {
     if (parser->multiget != 0)
         return next_key(parser, p, n, out, n_consumed_out);
+    if (LIKELY(parse_lone_get(parser, p, n, out, n_consumed_out)))
+        return PARSE_OK;
     return parse_line(parser, p, n, out, n_consumed_out);
 }
