@@ -29,37 +29,16 @@ static size_t take_value(struct request *request, const uint8_t *p)
     return (size_t)request->n_value + request->n_trailer;
 }
 
-static void prefetch(struct conn *conn, struct batch_entry *entries, size_t n)
-{
-    const struct cache *cache = conn->worker->server->cache;
-    struct cache_tenant *tenant = conn->session.cache;
-    for (size_t i = 0; i < n; i++) {
-        struct cache_key *key = &entries[i].key;
-        key->bytes = entries[i].request.key;
-        key->hint = 0;
-        if (key->bytes.n == 0)
-            continue;
-        key->hash = cache_hash(cache, tenant, key->bytes);
-        cache_prefetch_bucket(cache, key->hash);
-    }
-    if (n == 1)
-        return;
-    for (size_t i = 0; i < n; i++) {
-        struct cache_key *key = &entries[i].key;
-        if (key->bytes.n > 0)
-            key->hint = cache_prefetch_item(cache, key->hash);
-    }
-}
-
-/* Parses one request at in->at; on PARSE_OK its head, and its value when it is whole, are consumed. */
+/* Parses one request at in->at; on PARSE_OK its head, and its value when it is whole, are consumed.
+ */
 static enum parse_result parse_one(struct conn *conn, struct input *in, struct batch_entry *entry,
                                    bool *is_last_out)
 {
     size_t n_head;
     entry->start = in->at;
     entry->before = conn->parser;
-    enum parse_result result = parse_request(&conn->parser, in->p + in->at, in->n - in->at,
-                                             &entry->request, &n_head);
+    enum parse_result result =
+        parse_request(&conn->parser, in->p + in->at, in->n - in->at, &entry->request, &n_head);
     if (result != PARSE_OK)
         return result;
     struct request *request = &entry->request;
@@ -84,6 +63,7 @@ static enum parse_result parse_one(struct conn *conn, struct input *in, struct b
 size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *result_out)
 {
     struct batch_entry *entries = conn->worker->batch;
+    struct cache_key *keys = conn->worker->keys;
     enum parse_result result = PARSE_OK;
     bool is_last = false;
     size_t n = 0;
@@ -91,11 +71,14 @@ size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *resul
         result = parse_one(conn, in, &entries[n], &is_last);
         if (result == PARSE_MORE)
             break;
+        entries[n].n = in->at - entries[n].start;
+        keys[n].bytes = entries[n].request.key;
         n++;
         if (result == PARSE_BAD)
             break;
     }
     *result_out = result;
-    prefetch(conn, entries, result == PARSE_BAD ? n - 1 : n);
+    cache_prefetch(conn->worker->server->cache, conn->session.cache, keys,
+                   result == PARSE_BAD ? n - 1 : n);
     return n;
 }

@@ -29,6 +29,11 @@ command_function command_stats;
 /* login: command_login.c */
 command_function command_login;
 
+/* The end of a get whose key was looked for: it is counted, told to whom it concerns, and answered.
+ * After a plain cache_get, item's is_won is false. */
+enum execute_result command_get_conclude(const struct command *command, enum cache_result result,
+                                         const struct cache_item *item);
+
 /* Unix seconds at which an exptime as sent is over: CACHE_NEVER, CACHE_PAST, or later. */
 static inline uint32_t exptime_absolute(int64_t exptime, uint32_t now)
 {

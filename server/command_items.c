@@ -163,23 +163,29 @@ static bool answer_unfound(const struct command *c, enum cache_result result,
     return answer_status(c->conn, r, STATUS_MISS);
 }
 
-enum execute_result command_get(const struct command *c)
+enum execute_result command_get_conclude(const struct command *c, enum cache_result result,
+                                         const struct cache_item *item)
 {
     const struct request *r = c->request;
+    if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
+        prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
+    sample_get(c, result, item);
+    tell_get(c, result, item);
+    if (UNLIKELY(result != CACHE_OK)) {
+        PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n, -1, 0);
+        return command_end(answer_unfound(c, result, item));
+    }
+    PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n, (int64_t)item->size, item->cas);
+    count_get(c, CACHE_OK);
+    return command_end(answer_found(c, item));
+}
+
+enum execute_result command_get(const struct command *c)
+{
     struct cache_item item;
     item.is_won = false;
     enum cache_result result = find(c, &item);
-    if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
-        prefixes_count_get(c->conn->session.tenant->prefixes, r->key, result == CACHE_OK);
-    sample_get(c, result, &item);
-    tell_get(c, result, &item);
-    if (UNLIKELY(result != CACHE_OK)) {
-        PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n, -1, 0);
-        return command_end(answer_unfound(c, result, &item));
-    }
-    PROBE(5, command__get, c->conn->fd, r->key.p, r->key.n, (int64_t)item.size, item.cas);
-    count_get(c, CACHE_OK);
-    return command_end(answer_found(c, &item));
+    return command_get_conclude(c, result, &item);
 }
 
 /* What the key holds, without a trace. */

@@ -43,9 +43,10 @@ void latency_begin(struct latency_sample *sample)
     sample->begin_ns = clock_ns();
 }
 
-void latency_note(struct latency_sample *sample, unsigned verb)
+void latency_note(struct latency_sample *sample, unsigned verb, unsigned n)
 {
-    sample->n[kind_of(verb)]++;
+    uint16_t *sum = &sample->n[kind_of(verb)];
+    *sum = (uint16_t)(*sum + n);
 }
 
 bool latency_end(struct latency_sample *sample, uint64_t *ns_out)

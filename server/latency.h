@@ -57,8 +57,8 @@ static inline bool latency_is_due(struct latency_sample *sample)
 
 /* The turn begins now: reads the clock. */
 void latency_begin(struct latency_sample *sample);
-/* A request of the timed turn; verb is enum verb. */
-void latency_note(struct latency_sample *sample, unsigned verb);
+/* n requests of the timed turn; verb is enum verb. */
+void latency_note(struct latency_sample *sample, unsigned verb, unsigned n);
 /* Each request of the turn took an equal part of it. False: there was none, and nothing is to be
  * added; *ns_out is one request's part. */
 bool latency_end(struct latency_sample *sample, uint64_t *ns_out);

@@ -2,6 +2,7 @@
 
 #include "server/execute.h"
 #include "server/login.h"
+#include "server/plain_gets.h"
 #include "server/probes.h"
 #include "server/stream.h"
 #include "server/tenant.h"
@@ -132,13 +133,34 @@ static inline bool must_write_first(struct conn *conn, const struct request *req
     return output_is_full(out);
 }
 
+/* One request by the long way. */
+static enum execute_result execute_entry(struct conn *conn, const struct input *in,
+                                         struct batch_entry *entry, const struct cache_key *key)
+{
+    enum execute_result result;
+    if (UNLIKELY(conn->worker->sample.is_on))
+        latency_note(&conn->worker->sample, entry->request.verb, 1);
+    PROBE(3, process__command__start, conn->fd, in->p + entry->start, entry->n);
+    (void)in; /* without probes */
+    if (LIKELY(!tenant_is_limited(conn->session.tenant)))
+        result = execute(conn, &entry->request, key);
+    else
+        result = traffic_execute(conn, &entry->request, key, entry->n);
+    PROBE(3, process__command__end, conn->fd, NULL, 0);
+    if (result == EXECUTE_NEXT)
+        conn->budget -= entry->request.is_last || !entry->before.multiget;
+    return result;
+}
+
 static enum progress execute_batch(struct conn *conn, struct input *in)
 {
     enum parse_result result;
     size_t n = batch_parse(conn, in, &result);
     struct batch_entry *entries = conn->worker->batch;
-    bool is_limited = tenant_is_limited(conn->session.tenant);
-    for (size_t i = 0; i < n; i++) {
+    const struct cache_key *keys = conn->worker->keys;
+    bool joins_gets = plain_gets_are_open(conn);
+    for (size_t i = 0, n_done = 1; i < n; i += n_done) {
+        enum execute_result executed;
         if (must_write_first(conn, &entries[i].request)) {
             rewind_to(conn, in, &entries[i]);
             return PROGRESS_FULL;
@@ -147,18 +169,15 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             rewind_to(conn, in, &entries[i]);
             return PROGRESS_SPENT;
         }
-        if (UNLIKELY(conn->worker->sample.is_on))
-            latency_note(&conn->worker->sample, entries[i].request.verb);
-        size_t n_bytes = (i + 1 < n ? entries[i + 1].start : in->at) - entries[i].start;
-        PROBE(3, process__command__start, conn->fd, in->p + entries[i].start, n_bytes);
-        enum execute_result executed =
-            LIKELY(!is_limited)
-                ? execute(conn, &entries[i].request, &entries[i].key)
-                : traffic_execute(conn, &entries[i].request, &entries[i].key, n_bytes);
-        PROBE(3, process__command__end, conn->fd, NULL, 0);
+        if (LIKELY(joins_gets && is_plain_get(&entries[i].request))) {
+            executed = plain_gets_execute(conn, in, &entries[i], &keys[i], n - i, &n_done);
+        } else {
+            executed = execute_entry(conn, in, &entries[i], &keys[i]);
+            joins_gets = plain_gets_are_open(conn);
+            n_done = 1;
+        }
         switch (executed) {
         case EXECUTE_NEXT:
-            conn->budget -= entries[i].request.is_last || !entries[i].before.multiget;
             continue;
         case EXECUTE_MOVED:
             if (i + 1 < n)

@@ -181,10 +181,10 @@ static void stand_still(struct conn *conn)
 }
 
 /* False: the rest of the datagram is not looked at. */
-static bool execute_entry(struct udp_socket *socket, struct batch_entry *entry)
+static bool execute_entry(struct udp_socket *socket, struct request *request,
+                          const struct cache_key *key)
 {
     struct conn *conn = &socket->conn;
-    struct request *request = &entry->request;
     bool is_half = request->value.p == NULL && request->n_value + request->n_trailer > 0;
     if (!is_served(request))
         return !is_half;
@@ -192,7 +192,7 @@ static bool execute_entry(struct udp_socket *socket, struct batch_entry *entry)
         refuse_half(socket, request);
         return false;
     }
-    enum execute_result result = execute(conn, request, &entry->key);
+    enum execute_result result = execute(conn, request, key);
     bool is_line_open = request->dialect == DIALECT_TEXT && request->verb == VERB_GET &&
                         !request->is_last && result == EXECUTE_NEXT;
     if (is_line_open)
@@ -217,12 +217,13 @@ static void serve_rest(struct udp_socket *socket, const struct input *in)
 static void serve_payload(struct udp_socket *socket, struct input *in)
 {
     struct conn *conn = &socket->conn;
+    struct worker *worker = conn->worker;
     enum parse_result result;
-    parser_init(&conn->parser, (enum protocol)conn->worker->server->settings->protocol);
+    parser_init(&conn->parser, (enum protocol)worker->server->settings->protocol);
     do {
         size_t n = batch_parse(conn, in, &result);
         for (size_t i = 0; i < n; i++) {
-            if (!execute_entry(socket, &conn->worker->batch[i]))
+            if (!execute_entry(socket, &worker->batch[i].request, &worker->keys[i]))
                 return;
         }
     } while (result == PARSE_OK && in->at < in->n);

@@ -30,8 +30,8 @@ struct message {
 /* One request of a batch, and how to go back to before it. */
 struct batch_entry {
     size_t start;         /* offset of its first byte in the input */
+    size_t n;             /* bytes of it that were there */
     struct parser before; /* the parser's state there */
-    struct cache_key key; /* of the request, if it has one */
     struct request request;
 };
 
@@ -57,16 +57,17 @@ struct worker {
     struct input in;   /* shared by all its connections: empty between turns */
     struct output out; /* likewise */
     struct batch_entry *batch;
+    struct cache_key *keys; /* of the batch's requests; empty where one has none */
 
-    uint8_t *record;   /* where TLS gathers scattered output; NULL until needed */
+    uint8_t *record; /* where TLS gathers scattered output; NULL until needed */
     size_t record_capacity;
 
     struct worker_counters *counters;
     struct latency_sample sample; /* of the turn of a connection, if it is timed */
     unsigned n_until_draw;        /* gets until one is drawn for the hot keys */
     uint32_t draw_random;
-    struct conn *ready;    /* yielded, to be resumed after the others had their turn */
-    struct conn *closed;   /* to be freed at the end of the turn */
+    struct conn *ready;  /* yielded, to be resumed after the others had their turn */
+    struct conn *closed; /* to be freed at the end of the turn */
     unsigned n_conns;
     struct conn *first_stranger; /* nobody is logged in there: see strangers.h */
     struct conn *last_stranger;

@@ -65,10 +65,9 @@ START_TEST(requests_of_a_turn_are_added_to_their_verbs)
     latency_begin(&sample);
     ck_assert(!latency_end(&sample, &ns));
     latency_begin(&sample);
-    latency_note(&sample, VERB_GET);
-    latency_note(&sample, VERB_GET);
-    latency_note(&sample, VERB_TOUCH);
-    latency_note(&sample, VERB_STATS);
+    latency_note(&sample, VERB_GET, 2);
+    latency_note(&sample, VERB_TOUCH, 1);
+    latency_note(&sample, VERB_STATS, 1);
     ck_assert(latency_end(&sample, &ns));
     latency_add(&latency, &sample, 1000);
     latency_sum(&totals, &latency);
