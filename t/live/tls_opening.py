@@ -90,16 +90,16 @@ def neither_on_a_tls_port():
 
 @case
 def tls_to_plain_port():
-    for protocol in ("auto", "ascii"):
+    for protocol in ("auto", "ascii", "binary"):
         with Server("-m", 64, "-B", protocol) as server:
             for version in VERSIONS:
                 for pieces in ways_to_cut(hello_of(version)):
                     with server.connect() as c:
                         assert answer_to(c, pieces) == b"", pieces
-            server.check_alive()
+            with server.connect() as c:
+                noop = packet(0x0a) if protocol == "binary" else b"mn\r\n"
+                assert answer_to(c, [noop]), "it serves on"
         is_told_once(server, "tls_on_plain_port")
-    with Server("-m", 64, "-B", "binary") as server, server.connect() as c:
-        assert answer_to(c, [hello_of(None)]) == b""
 
 
 @case
@@ -122,6 +122,19 @@ def almost_a_hello_on_a_plain_port():
                 with server.connect() as c:
                     answer = answer_to(c, pieces)
                     assert b"ERROR" in answer and answer.endswith(b"\r\nMN\r\n"), (pieces, answer)
+    assert not lines_of(server, "tls_on_plain_port")
+
+
+@case
+def almost_a_hello_on_a_binary_port():
+    with Server("-m", 64, "-B", "binary") as server:
+        for data in ALMOST_TLS[:2] + (b"\x16\x03\5\1", b"\x16\x02", b"\x16", b"get a\r\n"):
+            for pieces in ways_to_cut(data):
+                with server.connect() as c:
+                    assert answer_to(c, pieces) == b"", pieces
+        for pieces in ways_to_cut(packet(0x0a)):
+            with server.connect() as c:
+                assert len(answer_to(c, pieces)) == 24, pieces
     assert not lines_of(server, "tls_on_plain_port")
 
 
