@@ -207,6 +207,7 @@ static void drain(struct worker *worker)
 static void turn(struct worker *worker)
 {
     int flags = EVLOOP_ONCE;
+    worker->n_handshakes = 0;
     if (worker->ready != NULL)
         flags |= EVLOOP_NONBLOCK;
     else

@@ -62,6 +62,8 @@ struct worker {
     uint8_t *record; /* where TLS gathers scattered output; NULL until needed */
     size_t record_capacity;
 
+    unsigned n_handshakes; /* parts of them done in this turn */
+
     struct worker_counters *counters;
     struct latency_sample sample; /* of the turn of a connection, if it is timed */
     unsigned n_until_draw;        /* gets until one is drawn for the hot keys */

@@ -29,6 +29,43 @@ static int on_server_name(SSL *ssl, int *alert, void *context)
     return name != NULL ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+static bool is_to_pause(SSL *ssl)
+{
+    struct tls_session *session = session_of(ssl);
+    session->has_paused = session->is_sparing;
+    return session->has_paused;
+}
+
+/* RFC 8446, 4.2.1: a list of versions with its length in front. */
+static bool offers_tls_1_3(SSL *ssl)
+{
+    const uint8_t *p;
+    size_t n;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &p, &n) != 1)
+        return false;
+    for (size_t i = 1; i + 1 < n; i += 2) {
+        if (p[i] == 0x03 && p[i + 1] == 0x04)
+            return true;
+    }
+    return false;
+}
+
+/* TLS 1.3 agrees on keys in the answer to the hello, resumed or not. */
+static int on_hello(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert;
+    (void)arg;
+    return offers_tls_1_3(ssl) && is_to_pause(ssl) ? SSL_CLIENT_HELLO_RETRY
+                                                   : SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* Before anything is signed; not asked where a session is resumed. Negative: again later. */
+static int on_certificate(SSL *ssl, void *arg)
+{
+    (void)arg;
+    return is_to_pause(ssl) ? -1 : 1;
+}
+
 static int on_ticket_key(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *cipher,
                          EVP_MAC_CTX *mac, int is_sealing)
 {
@@ -73,6 +110,8 @@ static SSL_TICKET_RETURN on_ticket_taken(SSL *ssl, SSL_SESSION *session, const u
 
 bool callback_install(SSL_CTX *ctx, struct context *context)
 {
+    SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
+    SSL_CTX_set_cert_cb(ctx, on_certificate, NULL);
     return SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name) == 1 &&
            SSL_CTX_set_tlsext_servername_arg(ctx, context) == 1 &&
            SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key) == 1 &&

@@ -149,6 +149,8 @@ static enum tls_outcome settle(struct tls_session *session, int result)
     int error = errno;
     switch (SSL_get_error(session->ssl, result)) {
     case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_CLIENT_HELLO_CB: /* has_paused: nobody looks at the outcome */
+    case SSL_ERROR_WANT_X509_LOOKUP:
         return TLS_WANT_READ;
     case SSL_ERROR_WANT_WRITE:
         return TLS_WANT_WRITE;
@@ -230,14 +232,32 @@ enum tls_outcome tls_handshake(struct tls_session *session)
     return outcome;
 }
 
-bool tls_handshake_is_light(const struct tls_session *session)
+/* Is a hello all that the next step reads? What it costs is then found out on the way. Or are the
+ * keys agreed on, and nothing but the client's Finished to come, without a certificate? */
+static bool may_be_light(const struct tls_session *session)
 {
     const SSL *ssl = session->ssl;
     uint8_t byte;
-    /* Behind the server's Finished only the client's is missing, or its certificate. */
-    if (session->has_ended || session->is_ready || SSL_get_finished(ssl, &byte, sizeof byte) == 0)
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+    if (session->has_ended || session->is_ready || session->has_paused)
         return false;
-    return SSL_session_reused(ssl) == 1 || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE;
+    if (state == TLS_ST_BEFORE || state == TLS_ST_SR_CLNT_HELLO)
+        return true;
+    return SSL_get_finished(ssl, &byte, sizeof byte) > 0 &&
+           (SSL_session_reused(ssl) == 1 || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE);
+}
+
+bool tls_handshake_lightly(struct tls_session *session, enum tls_outcome *outcome_out)
+{
+    if (!may_be_light(session))
+        return false;
+    session->is_sparing = true;
+    enum tls_outcome outcome = tls_handshake(session);
+    session->is_sparing = false;
+    if (session->has_paused)
+        return false;
+    *outcome_out = outcome;
+    return true;
 }
 
 enum tls_outcome tls_read(struct tls_session *session, uint8_t *out, size_t n, size_t *n_out)

@@ -28,6 +28,8 @@ struct tls_session {
     bool is_ready;    /* the handshake is finished */
     bool is_drained;  /* the last read took all that OpenSSL had */
     bool has_ended;   /* nothing can be read any more */
+    bool is_sparing;  /* the handshake is to stop before what costs */
+    bool has_paused;  /* ... and has */
     bool is_broken;   /* OpenSSL is not to be called again, nothing can be sent */
     bool saw_eof;     /* the socket's end, with or without close_notify */
 };

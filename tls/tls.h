@@ -161,9 +161,11 @@ enum tls_outcome {
  * worked off in parts, by threads that have nothing else to do. */
 MUST_USE enum tls_outcome tls_handshake(struct tls_session *session);
 
-/* Will the next tls_handshake cost little? Its keys are agreed on, nothing is to be signed, and no
- * certificate of the client's is to come: a worker may do it itself. */
-bool tls_handshake_is_light(const struct tls_session *session);
+/* The same, as far as it costs little, so that a worker may do it itself: the client's hello is
+ * read, TLS 1.2 is resumed, and a handshake is finished whose keys are agreed on where no
+ * certificate of the client's is to come. False: something that costs is next, and tls_handshake
+ * goes on with it; *outcome_out is not set. */
+MUST_USE bool tls_handshake_lightly(struct tls_session *session, enum tls_outcome *outcome_out);
 
 /* Reads up to n > 0 bytes, from as many records as there are. DONE has 0 < *n_out <= n. While a
  * tls_write waits to be repeated nothing is read: the outcome is what that write waits for. */
