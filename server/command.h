@@ -17,17 +17,9 @@ struct command {
 
 typedef enum execute_result command_function(const struct command *command);
 
-/* items: command_items.c */
-command_function command_get, command_store, command_delete, command_arith, command_touch,
-    command_meta_debug;
-/* the server itself: command_admin.c */
-command_function command_flush, command_noop, command_version, command_quit, command_verbosity,
-    command_shutdown, command_memlimit, command_slabs, command_lru, command_crawler, command_watch,
-    command_extstore, command_refresh_certs, command_reload;
-/* statistics: command_stats.c */
-command_function command_stats;
-/* login: command_login.c */
-command_function command_login;
+#define COMMAND(verb, function) command_function function;
+#include "server/commands.def"
+#undef COMMAND
 
 /* The end of a get whose key was looked for: it is counted, told to whom it concerns, and answered.
  * After a plain cache_get, item's is_won is false. */

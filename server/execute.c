@@ -6,36 +6,18 @@
 #include "server/upload.h"
 
 static command_function *const commands[N_VERBS] = {
-    [VERB_GET] = command_get,
-    [VERB_SET] = command_store,
-    [VERB_ADD] = command_store,
-    [VERB_REPLACE] = command_store,
-    [VERB_APPEND] = command_store,
-    [VERB_PREPEND] = command_store,
-    [VERB_DELETE] = command_delete,
-    [VERB_INCR] = command_arith,
-    [VERB_DECR] = command_arith,
-    [VERB_TOUCH] = command_touch,
-    [VERB_META_DEBUG] = command_meta_debug,
-    [VERB_FLUSH] = command_flush,
-    [VERB_NOOP] = command_noop,
-    [VERB_VERSION] = command_version,
-    [VERB_QUIT] = command_quit,
-    [VERB_STATS] = command_stats,
-    [VERB_VERBOSITY] = command_verbosity,
-    [VERB_SHUTDOWN] = command_shutdown,
-    [VERB_MEMLIMIT] = command_memlimit,
-    [VERB_SLABS] = command_slabs,
-    [VERB_LRU] = command_lru,
-    [VERB_CRAWLER] = command_crawler,
-    [VERB_WATCH] = command_watch,
-    [VERB_EXTSTORE] = command_extstore,
-    [VERB_REFRESH_CERTS] = command_refresh_certs,
-    [VERB_RELOAD] = command_reload,
-    [VERB_SASL_LIST] = command_login,
-    [VERB_SASL_START] = command_login,
-    [VERB_SASL_STEP] = command_login,
+#define COMMAND(verb, function) [VERB_##verb] = function,
+#include "server/commands.def"
+#undef COMMAND
 };
+
+enum {
+    N_COMMANDS = 0
+#define COMMAND(verb, function) +1
+#include "server/commands.def"
+#undef COMMAND
+};
+_Static_assert(N_COMMANDS == N_VERBS - 1, "commands.def has a row for each verb, but for BAD");
 
 void execute_refusal(struct conn *conn, const struct request *request)
 {

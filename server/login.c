@@ -25,15 +25,22 @@ struct login {
     uint8_t dialect;
     uint8_t opcode;
     uint32_t opaque;
-    uint8_t status;      /* of the answer, once it is known */
+    uint8_t status; /* of the answer, once it is known */
     bool must_close;
-    struct slice data;   /* server data of the answer; auth's until the next message */
+    struct slice data; /* server data of the answer; auth's until the next message */
 };
 
 static struct auth_now now_of(const struct conn *conn)
 {
     return auth_time(conn->worker->server);
 }
+
+/* Neither protocol nor auth knows the other, and both have the list. */
+#define CLASS(name, word, before, pending, after) \
+    _Static_assert((int)CLASS_##name == (int)AUTH_CLASS_##name, "one order of classes");
+#include "auth/classes.def"
+#undef CLASS
+_Static_assert((int)N_CLASSES == (int)N_AUTH_CLASSES, "one list of classes");
 
 static struct auth *auth_of(const struct conn *conn)
 {
@@ -121,8 +128,8 @@ static void tell_tls(struct tls_session *session, struct facts *facts)
     if (facts->peer == NULL)
         return;
     for (size_t i = 0; i < facts->peer->n_names; i++)
-        facts->names[i] = (struct auth_name){kind_of(facts->peer->names[i].kind),
-                                             facts->peer->names[i].text};
+        facts->names[i] =
+            (struct auth_name){kind_of(facts->peer->names[i].kind), facts->peer->names[i].text};
     transport->names = facts->names;
     transport->n_names = facts->peer->n_names;
 }
@@ -283,8 +290,10 @@ bool login_begin(struct conn *conn)
 static enum step answer_login(struct conn *conn)
 {
     struct login *login = conn->login;
-    struct request request = {.verb = login->verb, .dialect = login->dialect,
-                              .opcode = login->opcode, .opaque = login->opaque};
+    struct request request = {.verb = login->verb,
+                              .dialect = login->dialect,
+                              .opcode = login->opcode,
+                              .opaque = login->opaque};
     struct reply reply = {.status = login->status, .text = login->data};
     conn->is_job_done = false;
     conn->closes_after_flush |= login->must_close;
@@ -483,8 +492,8 @@ enum execute_result login_refuse(struct conn *conn, struct request *request, boo
 static void tell_revoked(struct conn *conn)
 {
     bool is_binary = conn->parser.protocol == PROTOCOL_BINARY;
-    struct request request = {.verb = VERB_NOOP, .opcode = 0x0a,
-                              .dialect = is_binary ? DIALECT_BINARY : DIALECT_TEXT};
+    struct request request = {
+        .verb = VERB_NOOP, .opcode = 0x0a, .dialect = is_binary ? DIALECT_BINARY : DIALECT_TEXT};
     if (state_now(conn) != CONN_HEAD || !answer_status(conn, &request, STATUS_UNAUTHENTICATED))
         return;
     enum conn_flush ignored = conn_flush(conn, CONN_HEAD);
