@@ -239,8 +239,8 @@ static struct event_base *make_base(void)
     struct event_config *config = event_config_new();
     if (config == NULL)
         return NULL;
-    /* Without a list of changes: what the kernel refuses to watch is known at once. No clock is read
-     * but when a timer needs it. */
+    /* Without a list of changes: what the kernel refuses to watch is known at once. No clock is
+     * read but when a timer needs it. */
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
     struct event_base *base = event_base_new_with_config(config);

@@ -1,10 +1,11 @@
 /* Preloaded into a server, makes calls fail that never fail in a test otherwise.
  *
  * KEEPD_FAULTS is a list of CALL:WHEN:ERROR, separated by commas. WHEN is a number N: every N-th
- * call; or =N: the N-th call alone. ERROR is a name below; SHORT lets part of the bytes through.
- * Until the first connection is accepted nothing fails, but rules whose CALL begins with '!'. At
- * the end of the process a line on stderr tells how many calls failed. `filewrite` is a write to a
- * regular file, `open` stands for all ways to open a file.
+ * call; ~N: so many, at places without a rhythm that a caller's own calls could fall in with; or
+ * =N: the N-th call alone. ERROR is a name below; SHORT lets part of the bytes through. Until the
+ * first connection is accepted nothing fails, but rules whose CALL begins with '!'. At the end of
+ * the process a line on stderr tells how many calls failed. `filewrite` is a write to a regular
+ * file, `open` stands for all ways to open a file.
  *
  * KEEPD_CLOCK is a file of 8 bytes: a number of seconds by which the wall clock is wrong. */
 #include <errno.h>
@@ -39,6 +40,7 @@ struct rule {
     char call[24];
     unsigned every;
     bool is_once;
+    bool is_scattered;
     bool is_always;
     int error;
     atomic_uint n_calls;
@@ -85,7 +87,8 @@ __attribute__((constructor)) static void begin(void)
         rule->is_always = call[0] == '!';
         memcpy(rule->call, call + rule->is_always, strlen(call + rule->is_always) + 1);
         rule->is_once = when[0] == '=';
-        rule->every = (unsigned)atoi(when + rule->is_once);
+        rule->is_scattered = when[0] == '~';
+        rule->every = (unsigned)atoi(when + (rule->is_once || rule->is_scattered));
         for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
             if (strcmp(errors[i].name, error) == 0)
                 rule->error = errors[i].number;
@@ -107,6 +110,18 @@ __attribute__((destructor)) static void end(void)
     (void)n;
 }
 
+static bool is_its_turn(const struct rule *rule, unsigned n)
+{
+    if (rule->is_once)
+        return n == rule->every;
+    if (rule->is_scattered) {
+        n = (n ^ n >> 16) * 0x45d9f3bu;
+        n = (n ^ n >> 16) * 0x45d9f3bu;
+        n ^= n >> 16;
+    }
+    return n % rule->every == 0;
+}
+
 /* Does this call fail? 0 or the error. */
 static int fault(const char *call)
 {
@@ -114,8 +129,7 @@ static int fault(const char *call)
         struct rule *rule = &rules[i];
         if (strcmp(rule->call, call) != 0 || !(rule->is_always || is_armed))
             continue;
-        unsigned n = ++rule->n_calls;
-        if (rule->is_once ? n != rule->every : n % rule->every != 0)
+        if (!is_its_turn(rule, ++rule->n_calls))
             continue;
         rule->n_failed++;
         return rule->error;

@@ -90,7 +90,7 @@ def write_errors_end_one_connection():
 @case
 def a_socket_that_cannot_be_watched_is_closed():
     """epoll takes no more (max_user_watches, kernel memory): nobody waits for an answer for ever."""
-    for rules in ("epoll_ctl:5:ENOSPC", "epoll_ctl:7:ENOMEM"):
+    for rules in ("epoll_ctl:~5:ENOSPC", "epoll_ctl:~7:ENOMEM"):
         with Server("-m", 64, "-t", 2, env=faulty(rules)) as server:
             before = server.n_descriptors()
             lost = traffic(server.connect, n_rounds=60, may_lose=True, n_kept=2)
@@ -101,7 +101,7 @@ def a_socket_that_cannot_be_watched_is_closed():
 
 @case
 def allocations_fail_now_and_then():
-    with Server("-m", 64, "-t", 2, env=faulty("malloc:9:ENOMEM")) as server:
+    with Server("-m", 64, "-t", 2, env=faulty("malloc:~9:ENOMEM")) as server:
         traffic(server.connect, n_rounds=60, may_lose=True, may_fail=True, n_kept=2)
         assert server.is_running()
     assert injected(server)["malloc"] >= 5
@@ -109,7 +109,7 @@ def allocations_fail_now_and_then():
 
 @case
 def allocations_fail_under_tls():
-    with TlsServer("-m", 64, "-t", 2, env=faulty("malloc:700:ENOMEM")) as server:
+    with TlsServer("-m", 64, "-t", 2, env=faulty("malloc:~700:ENOMEM")) as server:
         traffic(server.tls, n_rounds=20, may_lose=True, may_fail=True)
         assert server.is_running()
     assert injected(server)["malloc"] >= 5
@@ -121,7 +121,7 @@ def allocations_fail_at_logins():
     accounts = two_tenants()
     for every in (7, 29, 101):
         with TlsServer("-m", 64, "-t", 2, accounts.option,
-                       env=faulty("malloc:%d:ENOMEM" % every)) as server:
+                       env=faulty("malloc:~%d:ENOMEM" % every)) as server:
             for i in range(30):
                 try:
                     with (server.tls() if i % 2 else server.connect()) as c:

@@ -137,7 +137,7 @@ def tls_with_login():
         status, out, err = keepctl(*over_tls(server), "top", "--once", password=b"correct horse\n")
         assert status == 0 and "TENANT" in out, err
         assert keepctl(*over_tls(server), "reload", password=b"correct horse") == (0, "", "")
-        assert "certificates_reloaded" in server.log()
+        server.wait_log("certificates_reloaded")
         status, out, err = keepctl(*over_tls(server, user="alice"), "check-auth",
                                    password=b"correct horse")
         assert status == 0 and out.startswith("logged in as alice\n"), out + err

@@ -212,7 +212,7 @@ def bug_20_slab_options():
 def bug_16_lines_of_watchers():
     """What did not fit has no class, the right connection and size; lives are never huge."""
     with Server("-m", 64, "-M") as server, server.connect() as w, server.connect() as c:
-        assert w.ask(b"watch mutations rawcmds") == b"OK"
+        assert c.ask(b"mn") == b"MN" and w.ask(b"watch mutations rawcmds") == b"OK"
         descriptors = os.listdir("/proc/%d/fd" % server.pid)
 
         def lines(n):

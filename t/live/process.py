@@ -110,7 +110,7 @@ def memory_is_locked():
         raise Skip("a sanitizer takes mlockall away")
     with Server("-k", "-m", "16", "-I", "64k", "-t", "1") as server:
         locked = int(status_of(server.pid)["VmLck"].split()[0])
-        assert locked > 0 or "-k invalid, mlockall() failed" in server.log()
+        assert locked > 0 or server.wait_log("-k invalid, mlockall() failed")
         server.check_alive()
 
 

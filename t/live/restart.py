@@ -157,7 +157,8 @@ def another_configuration_is_refused():
         stop(server)
     with Server("-m", 128, "-e", path) as server:
         assert server.stats()["curr_items"] == "0"
-        lines = [line for line in server.log().splitlines() if "memory_file_refused" in line]
+        lines = [line for line in server.wait_log("memory_file_refused").splitlines()
+                 if "memory_file_refused" in line]
         assert len(lines) == 1 and "another -m" in lines[0], server.log()
         fill(server)
 

@@ -128,7 +128,7 @@ def kernel_tls():
             with server.raw() as c:
                 c.try_send(b"get k\r\n")
                 assert c.wait_closed()[:1] in (b"", b"\x15")
-        assert server.log().count("plaintext_on_tls_port") >= 1
+        server.wait_log("plaintext_on_tls_port")
 
 
 # ---------------------------------------------------------------- listeners
