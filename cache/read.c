@@ -176,23 +176,14 @@ NEVER_INLINE enum cache_result bump(struct item *item, uint32_t now)
     return CACHE_OK;
 }
 
-/* Does the item that was found live? */
-ALWAYS_INLINE enum cache_result show(struct cache_thread *thread, struct cache_tenant *tenant,
-                                     const struct cache_key *key, uint32_t now,
-                                     const struct found *found)
-{
-    thread->has_views = true;
-    enum cache_result result = item_judge(found, tenant_word(tenant), now);
-    return LIKELY(result == CACHE_OK) ? CACHE_OK : reap(thread, tenant, key, now, result);
-}
-
 ALWAYS_INLINE enum cache_result get_found(struct cache_thread *thread, struct cache_tenant *tenant,
                                           const struct cache_key *key, uint32_t now,
                                           const struct found *found, struct cache_item *item_out)
 {
-    enum cache_result result = show(thread, tenant, key, now, found);
+    thread->has_views = true;
+    enum cache_result result = item_judge(found, tenant_word(tenant), now);
     if (UNLIKELY(result != CACHE_OK))
-        return result;
+        return reap(thread, tenant, key, now, result);
     if (UNLIKELY(found->item->layout & ITEM_IS_COUNTER))
         return get_locked(thread, tenant, key, now, item_out);
     describe_value(thread->cache, found, item_out);
@@ -336,9 +327,10 @@ static enum cache_result access_once(struct cache_thread *thread, struct cache_t
         return access_locked(thread, tenant, key, now, access, item_out);
     if (!lookup_find(thread->cache, tenant, key, &found))
         return CACHE_MISS;
-    enum cache_result result = show(thread, tenant, key, now, &found);
+    thread->has_views = true;
+    enum cache_result result = item_judge(&found, tenant_word(tenant), now);
     if (result != CACHE_OK)
-        return result;
+        return reap(thread, tenant, key, now, result);
     if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER || changes(found.item, access, now)))
         return access_locked(thread, tenant, key, now, access, item_out);
     describe(thread->cache, &found, item_out);

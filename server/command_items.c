@@ -163,8 +163,8 @@ static bool answer_unfound(const struct command *c, enum cache_result result,
     return answer_status(c->conn, r, STATUS_MISS);
 }
 
-enum execute_result command_get_conclude(const struct command *c, enum cache_result result,
-                                         const struct cache_item *item)
+ALWAYS_INLINE enum execute_result conclude_get(const struct command *c, enum cache_result result,
+                                               const struct cache_item *item)
 {
     const struct request *r = c->request;
     if (UNLIKELY(prefixes_are_on(c->conn->session.tenant->prefixes)))
@@ -185,7 +185,13 @@ enum execute_result command_get(const struct command *c)
     struct cache_item item;
     item.is_won = false;
     enum cache_result result = find(c, &item);
-    return command_get_conclude(c, result, &item);
+    return conclude_get(c, result, &item);
+}
+
+enum execute_result command_get_conclude(const struct command *c, enum cache_result result,
+                                         const struct cache_item *item)
+{
+    return conclude_get(c, result, item);
 }
 
 /* What the key holds, without a trace. */

@@ -176,7 +176,8 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             executed = plain_gets_execute(conn, in, &entries[i], &keys[i], n - i, &n_done);
         } else {
             executed = execute_entry(conn, in, &entries[i], &keys[i]);
-            joins_gets = plain_gets_are_open(conn);
+            if (entries[i].request.verb != VERB_GET)
+                joins_gets = plain_gets_are_open(conn);
             n_done = 1;
         }
         switch (executed) {
