@@ -85,9 +85,9 @@ struct conn {
     bool is_resumed;                /* YIELD: its turn has come */
     bool has_job;                   /* a job thread has it: it cannot be freed */
     bool is_job_done;               /* the job's outcome is waiting */
+    short io_wanted;                /* what a transport waits for, when not what the state does */
     enum step (*job_finish)(struct conn *conn); /* JOB: takes the outcome, leaves the state */
     void *job_data;                 /* JOB: what the job is about; freed with the connection */
-    short io_wanted;                /* what a transport waits for, when not what the state does */
     uint32_t opened;                /* Unix second */
     union address peer;
     struct event event;
