@@ -1,4 +1,4 @@
-"""A storm of logins while one connection works: what the storm does to its latency."""
+"""A storm of logins or handshakes while one connection works: what it does to that one's latency."""
 
 import json
 import statistics
@@ -8,11 +8,21 @@ from cases import Case
 from servers import LOAD_CORE, BenchError, Server, core_prefix
 from speed import load_arguments, run_load
 
-ABOUT = "a storm of logins on 50 connections while one other connection works, 1 and 2 workers"
-STORMS = (("SCRAM-SHA-256, half wrong", "scram-login"), ("PLAIN, half wrong", "login"))
-MIN_LOGINS = 1000
+ABOUT = "a storm of logins or handshakes on 50 connections while one other works, 1 and 2 workers"
+STORMS = (  # about, the storm's load, is it TLS
+    ("logins by SCRAM-SHA-256, half wrong", dict(kind="scram-login", wrong_every=2), False),
+    ("logins by PLAIN, half wrong", dict(kind="login", wrong_every=2), False),
+    ("TLS 1.3 handshakes", dict(kind="handshake"), True),
+    ("TLS 1.2 handshakes", dict(kind="handshake", tls_minor=2), True),
+    ("TLS 1.2, resumed", dict(kind="resume", tls_minor=2), True),
+)
+MIN_SESSIONS = 1000
 LEAD_S = 0.5  # the storm begins before the measurement, and ends after it
-READER = Case("storm", ABOUT, dict(kind="get", connections=1, depth=1, keys=1000, log_in=True))
+
+
+def reader_of(is_tls):
+    return Case("storm", ABOUT, dict(kind="get", connections=1, depth=1, keys=1000, log_in=not is_tls),
+                transport="tls" if is_tls else "tcp")
 
 
 def make_users(lab):
@@ -28,21 +38,21 @@ def make_users(lab):
     return path
 
 
-def read(lab, server, seconds):
-    return run_load(lab, READER, address=server.address, server_pid=server.process.pid,
+def read(lab, server, is_tls, seconds):
+    return run_load(lab, reader_of(is_tls), address=server.address, server_pid=server.process.pid,
                     seconds=seconds, warmup=0.2, no_preload=True)
 
 
-def read_in_storm(lab, server, kind, seconds):
+def read_in_storm(lab, server, load, is_tls, seconds):
     """The reader's result and the storm's. The storm gives way to the reader on their core."""
-    storm = Case("storm", ABOUT, dict(kind=kind, connections=50, wrong_every=2))
+    storm = Case("storm", ABOUT, dict(load, connections=50), transport="tls" if is_tls else "tcp")
     arguments = load_arguments(storm, address=server.address, server_pid=server.process.pid,
                                warmup=0.2, seconds=seconds + 2 * LEAD_S)
     process = subprocess.Popen(["nice", "-n", "19", *core_prefix(LOAD_CORE), lab.load, *arguments],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         subprocess.run(["sleep", str(LEAD_S)], check=True)
-        reader = read(lab, server, seconds)
+        reader = read(lab, server, is_tls, seconds)
         out, complaint = process.communicate(timeout=60 + 3 * seconds)
     except (subprocess.TimeoutExpired, BenchError):
         process.kill()
@@ -54,20 +64,22 @@ def read_in_storm(lab, server, kind, seconds):
 
 
 def cost(idle, reader, storm):
-    """Server CPU per login: what the storm used beyond the reader's requests."""
+    """Server CPU for each login or handshake: what the storm used beyond the reader's requests."""
     per_get = idle["server_user_ns"] + idle["server_system_ns"]
     used = (storm["server_user_ns"] + storm["server_system_ns"]) * storm["ops_per_second"]
     return (used - per_get * reader["ops_per_second"]) / storm["ops_per_second"]
 
 
-def run_rounds(lab, workers, kind, rounds, seconds, users):
-    case = Case("storm", ABOUT, {}, server=("-m", "64", f"--tenants={users}"), workers=workers)
+def run_rounds(lab, workers, load, is_tls, rounds, seconds, users):
+    logins = () if is_tls else (f"--tenants={users}",)
+    case = Case("storm", ABOUT, {}, server=("-m", "64", *logins), workers=workers,
+                transport="tls" if is_tls else "tcp")
     found = {"idle": [], "storm": [], "logins": [], "cost_ns": []}
     with Server(lab, "keepd", case) as server:
-        run_load(lab, READER, address=server.address, only_preload=True)
+        run_load(lab, reader_of(is_tls), address=server.address, only_preload=True)
         for _ in range(rounds):
-            idle = read(lab, server, seconds)
-            reader, storm = read_in_storm(lab, server, kind, seconds)
+            idle = read(lab, server, is_tls, seconds)
+            reader, storm = read_in_storm(lab, server, load, is_tls, seconds)
             found["idle"].append(idle)
             found["storm"].append(reader)
             found["logins"].append(storm)
@@ -81,11 +93,11 @@ def run(lab, servers, rounds, seconds, tell):
         return {"rows": rows}
     users = make_users(lab)
     for workers in (1, 2):
-        for about, kind in STORMS:
-            found = run_rounds(lab, workers, kind, rounds, seconds, users)
+        for about, load, is_tls in STORMS:
+            found = run_rounds(lab, workers, load, is_tls, rounds, seconds, users)
             rows.append({"workers": workers, "about": about, **found})
             tell(f"  -t {workers}, {about}: p99 {ratio(found):.2f} times the idle one, "
-                 f"{min(s['ops'] for s in found['logins'])} logins and more in a round")
+                 f"{min(s['ops'] for s in found['logins'])} and more in a round")
     return {"rows": rows}
 
 
@@ -99,16 +111,16 @@ def ratio(found):
 
 
 def table(outcome):
-    yield "\n## A storm of logins\n"
-    yield ("| workers | logins | in a round | idle: p50 us | p99 us | in the storm: p50 us | p99 us "
-           "| p99 ratio | goal | logins/s | server CPU us per login |")
+    yield "\n## Storms of logins and handshakes\n"
+    yield ("| workers | storm | in a round | idle: p50 us | p99 us | in the storm: p50 us | p99 us "
+           "| p99 ratio | goal | per second | server CPU us for each |")
     yield "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     for row in outcome["rows"]:
         n = min(s["ops"] for s in row["logins"])
         latencies = [f"{median(row[when], key) / 1000:.0f}"
                      for when in ("idle", "storm") for key in ("p50_ns", "p99_ns")]
         cost_ns = statistics.median(row["cost_ns"])  # may drown in the reader's own
-        yield (f"| {row['workers']} | {row['about']} | {n}{'' if n >= MIN_LOGINS else ' (too few)'} "
+        yield (f"| {row['workers']} | {row['about']} | {n}{'' if n >= MIN_SESSIONS else ' (too few)'} "
                f"| {' | '.join(latencies)} | **{ratio(row):.2f}** | 2 "
                f"| {median(row['logins'], 'ops_per_second'):,.0f} "
                f"| {f'{cost_ns / 1000:,.0f}' if cost_ns > 0 else '-'} |")
