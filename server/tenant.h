@@ -25,6 +25,7 @@ struct tenant {
     char *name;
     struct cache_tenant *cache;
     struct prefixes *prefixes;
+    bool has_left; /* the file, at the last tenants_sync; for that alone */
     unsigned n_workers;
     atomic_uint n_connections;
     _Atomic uint64_t max_connections; /* 0 = no limit; so the next two */

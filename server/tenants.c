@@ -133,10 +133,14 @@ static void sync_one(void *arg, const struct auth_tenant *a)
             cache_tenant_destroy(&cache);
         tenant = sync->is_ok ? tenants_get(t, a->id) : NULL;
     } else if (tenant != NULL) {
+        if (tenant->has_left) /* what its last connections stored behind the flush */
+            cache_flush(tenant->cache, 0);
         cache_tenant_configure(tenant->cache, &config);
     }
-    if (tenant != NULL)
-        tenant_limit(tenant, a->connections, a->ops, a->bytes);
+    if (tenant == NULL)
+        return;
+    tenant->has_left = false;
+    tenant_limit(tenant, a->connections, a->ops, a->bytes);
 }
 
 /* A tenant that is not in the file any more gives its memory to the others. */
@@ -151,6 +155,7 @@ static void retire_missing(struct tenants *t, struct auth *auth)
         struct cache_tenant_config config = {.name = tenant->name};
         cache_tenant_configure(tenant->cache, &config);
         cache_flush(tenant->cache, 0);
+        tenant->has_left = true;
     }
 }
 

@@ -623,6 +623,28 @@ def a_tenant_that_goes_gives_its_memory_back():
 
 
 @case
+def what_is_stored_after_its_end_does_not_come_back_with_a_tenant():
+    """A connection lives up to a second longer than its user, and goes on storing."""
+    accounts = two_tenants()
+    with Server(accounts.option) as server:
+        red = logged_in_text(server, "alice", "apw")
+        accounts.keepctl("user", "del", "alice")
+        accounts.keepctl("tenant", "del", "red")
+        accounts.keepctl("reload", "--pid", server.pid)
+        wait_for(lambda: "users_reloaded" in server.log(), "the reload")
+        try:
+            while red.set(b"k", b"late") == b"STORED":
+                pass
+        except (EOFError, OSError):
+            pass
+        accounts.tenant("red").user("alice", "red", "apw")
+        accounts.keepctl("reload", "--pid", server.pid)
+        wait_for(lambda: server.log().count("users_reloaded") == 2, "the second reload")
+        with logged_in_text(server, "alice", "apw") as again:
+            wait_for(lambda: again.get(b"k") is None, "an empty tenant")
+
+
+@case
 def broken_files_keep_the_old_set():
     accounts = two_tenants()
     with open(accounts.path) as f:
