@@ -1,9 +1,9 @@
 #include "t/unit/text_case.h"
 
-#define FORMAT "CLIENT_ERROR bad command line format"
+#define FORMAT       "CLIENT_ERROR bad command line format"
 #define DELETE_USAGE FORMAT ".  Usage: delete <key> [noreply]"
-#define K50    "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
-#define K250   K50 K50 K50 K50 K50
+#define K50          "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+#define K250         K50 K50 K50 K50 K50
 
 /* Where a line ends and what its words are. */
 static const struct text_row line_rows[] = {
@@ -398,6 +398,52 @@ START_TEST(long_key_anywhere)
 }
 END_TEST
 
+/* A get of one key is found in one pass by sixteen bytes at a time; the same line with a space in
+ * front is not, and must be understood alike: for each length of the key, each end of the line, and
+ * as many bytes behind it. */
+static void check_lone_get(const struct fence *fence, size_t n_key, const char *end,
+                           size_t n_behind)
+{
+    static const char behind[] = "get another key\r\n get a\n";
+    struct parser parsers[2];
+    struct request requests[2];
+    size_t n_consumed[2];
+    enum parse_result results[2];
+    for (unsigned i = 0; i < 2; i++) {
+        char line[512];
+        int n = snprintf(line, sizeof line, "%sget %.*s%s%.*s", i == 0 ? "" : " ", (int)n_key,
+                         K250 "kkk", end, (int)n_behind, behind);
+        const uint8_t *p = fence_place(fence, line, (size_t)n);
+        parser_init(&parsers[i], PROTOCOL_TEXT);
+        results[i] = parse_request(&parsers[i], p, (size_t)n, &requests[i], &n_consumed[i]);
+        ck_assert_int_eq(results[i], PARSE_OK);
+        ck_assert_uint_eq(requests[i].key.n,
+                          requests[i].verb == VERB_GET && n_key <= 250 ? n_key : 0);
+        if (requests[i].key.n > 0)
+            ck_assert_ptr_eq(requests[i].key.p, p + 4 + i);
+    }
+    ck_assert_uint_eq(n_consumed[0] + 1, n_consumed[1]);
+    ck_assert_uint_eq(requests[0].verb, requests[1].verb);
+    ck_assert_uint_eq(requests[0].status, requests[1].status);
+    ck_assert_uint_eq(requests[0].does, requests[1].does);
+    ck_assert_uint_eq(requests[0].is_first, requests[1].is_first);
+    ck_assert_uint_eq(requests[0].is_last, requests[1].is_last);
+    ck_assert_uint_eq(parsers[0].multiget, parsers[1].multiget);
+    ck_assert(slice_equal(requests[0].command, requests[1].command));
+}
+
+START_TEST(lone_get_is_like_any)
+{
+    static const char *const ends[] = {"\r\n", "\n", " \r\n", "  \n"};
+    struct fence fence = fence_create(512);
+    for (size_t n_key = 0; n_key <= 253; n_key++)
+        for (size_t i = 0; i < N_ROWS(ends); i++)
+            for (size_t n_behind = 0; n_behind <= 24; n_behind++)
+                check_lone_get(&fence, n_key, ends[i], n_behind);
+    fence_destroy(&fence);
+}
+END_TEST
+
 /* A parser put back to what it was gives the same key again. */
 START_TEST(parser_rewinds)
 {
@@ -449,6 +495,7 @@ int main(void)
     tcase_add_test(tc, leading_spaces_limit);
     tcase_add_test(tc, longest_get_line);
     tcase_add_test(tc, long_key_anywhere);
+    tcase_add_test(tc, lone_get_is_like_any);
     tcase_add_test(tc, parser_rewinds);
     tcase_add_test(tc, stale_memo_does_no_harm);
     suite_add_tcase(suite, tc);
