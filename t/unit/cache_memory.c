@@ -51,6 +51,24 @@ static void open_with(size_t memory, bool is_evicting)
     frame_open(&f, &config);
 }
 
+/* An index of more than a huge page, whose small pages are joined while its items are in use. */
+START_TEST(joined_pages_keep_their_entries)
+{
+    struct cache_config config = frame_config(128 << 20);
+    const unsigned n = 400000;
+    config.has_huge_pages = true;
+    frame_open(&f, &config);
+    ck_assert_uint_eq((uintptr_t)f.cache->index.buckets % (2 << 20), 0);
+    for (unsigned i = 0; i < n; i++)
+        ck_assert_int_eq(put(f.tenant, i, 10), CACHE_OK);
+    ck_assert_uint_eq(f.cache->index.n_joined, 0);
+    cache_maintain(f.cache, f.now);
+    ck_assert_uint_eq(f.cache->index.n_joined, 2 << 20);
+    ck_assert_uint_eq(count(f.tenant, n), n);
+    frame_close(&f);
+}
+END_TEST
+
 /* Ten times the memory within one turn: progress, never a refusal, as nothing was read in it. */
 START_TEST(flood_in_one_turn)
 {
@@ -504,6 +522,7 @@ int main(void)
     Suite *suite = suite_create("cache_memory");
     TCase *tc = tcase_create("memory");
     tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, joined_pages_keep_their_entries);
     tcase_add_test(tc, flood_in_one_turn);
     tcase_add_test(tc, what_was_forgotten_holds_nothing_back);
     tcase_add_test(tc, pins_do_not_starve_stores);
