@@ -2,6 +2,7 @@
 
 #include "auth/cyrus_memory.h"
 #include "auth/users.h"
+#include "base/secret.h"
 
 #include <malloc.h>
 #include <pthread.h>
@@ -377,6 +378,8 @@ static enum cyrus_result result_of(int result, const char *out, unsigned n, stru
     return result == SASL_OK ? CYRUS_DONE : CYRUS_MORE;
 }
 
+/* cyrus, its plug-ins and back ends leave copies of passwords on the stack, however deep. */
+
 enum cyrus_result cyrus_first(struct cyrus_exchange *exchange, struct slice data, struct slice *out)
 {
     /* cyrus leaves these alone in some successes. */
@@ -389,6 +392,7 @@ enum cyrus_result cyrus_first(struct cyrus_exchange *exchange, struct slice data
         return CYRUS_FAILED;
     int result = sasl_server_start(exchange->conn, exchange->mechanism, client, (unsigned)data.n,
                                    &server, &n_server);
+    secret_wipe_deep_stack();
     return result_of(result, server, n_server, out);
 }
 
@@ -400,13 +404,16 @@ enum cyrus_result cyrus_next(struct cyrus_exchange *exchange, struct slice data,
     if (cyrus_memory_is_short())
         return CYRUS_FAILED;
     int result = sasl_server_step(exchange->conn, client, (unsigned)data.n, &server, &n_server);
+    secret_wipe_deep_stack();
     return result_of(result, server, n_server, out);
 }
 
 bool cyrus_check_outside(struct cyrus_exchange *exchange, struct slice name, struct slice password)
 {
-    return sasl_checkpass(exchange->conn, (const char *)name.p, (unsigned)name.n,
-                          (const char *)password.p, (unsigned)password.n) == SASL_OK;
+    int result = sasl_checkpass(exchange->conn, (const char *)name.p, (unsigned)name.n,
+                                (const char *)password.p, (unsigned)password.n);
+    secret_wipe_deep_stack();
+    return result == SASL_OK;
 }
 
 const char *cyrus_reason(struct cyrus_exchange *exchange)

@@ -130,7 +130,7 @@ static void *pool_thread(void *arg)
         pool->n_running++;
         pthread_mutex_unlock(&pool->lock);
         job->run(job, now_ms);
-        secret_wipe_stack(); /* cyrus and its back ends copy passwords to theirs */
+        secret_wipe_stack(); /* what checks a password copies it to its own */
         pthread_mutex_lock(&pool->lock);
         pool->n_running--;
     }
@@ -206,9 +206,10 @@ bool pool_add(struct pool *pool, struct pool_job *job, bool is_again)
         if (!is_again)
             job->added_ms = clock_ms();
         link_job(pool, job);
-        pthread_cond_signal(&pool->changed);
     }
     pthread_mutex_unlock(&pool->lock);
+    if (is_taken) /* behind the lock, which the woken thread wants */
+        pthread_cond_signal(&pool->changed);
     return is_taken;
 }
 

@@ -4,7 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define STACK_DEPTH (128u << 10)
+#define STACK_OWN  (16u << 10)
+#define STACK_DEEP (128u << 10)
 
 /* Each secret has pages of its own: mlock and MADV_DONTDUMP act on pages. */
 static size_t pages_for(size_t n)
@@ -63,7 +64,13 @@ void secret_wipe(void *p, size_t n)
 
 __attribute__((noinline)) void secret_wipe_stack(void)
 {
-    uint8_t left_behind[STACK_DEPTH];
+    uint8_t left_behind[STACK_OWN];
+    explicit_bzero(left_behind, sizeof left_behind);
+}
+
+__attribute__((noinline)) void secret_wipe_deep_stack(void)
+{
+    uint8_t left_behind[STACK_DEEP];
     explicit_bzero(left_behind, sizeof left_behind);
 }
 

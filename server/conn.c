@@ -40,14 +40,7 @@ const char *conn_state_name(enum conn_state state)
     return states[state].shown;
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
-{
-    struct conn *conn = arg;
-    (void)fd;
-    (void)what;
-    worker_online(conn->worker);
-    conn_run(conn);
-}
+static void on_event(evutil_socket_t fd, short what, void *arg);
 
 /* Makes libevent wait for this and nothing else. False: the connection cannot be served. */
 static bool arm(struct conn *conn, short what)
@@ -65,6 +58,19 @@ static bool arm(struct conn *conn, short what)
         return false;
     conn->armed = what;
     return true;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *conn = arg;
+    (void)fd;
+    (void)what;
+    if (UNLIKELY(state_now(conn) == CONN_JOB)) {
+        (void)arm(conn, 0);
+        return;
+    }
+    worker_online(conn->worker);
+    conn_run(conn);
 }
 
 void conn_enter(struct conn *conn, enum conn_state state)
@@ -271,6 +277,9 @@ static bool wait_for(struct conn *conn)
 {
     short wanted = conn->io_wanted != 0 ? conn->io_wanted : states[state_now(conn)].waits;
     bool is_read = state_now(conn) != CONN_LINGER; /* that one looks at the socket only */
+    /* Most peers say nothing until the job is done: the event stays, and goes when one does. */
+    if (state_now(conn) == CONN_JOB && conn->armed == EV_READ)
+        return true;
     if (wanted == EV_READ && is_read && conn->transport->has_pending(conn))
         worker_make_ready(conn->worker, conn);
     return arm(conn, wanted);

@@ -151,8 +151,7 @@ static bool make_room(struct worker *worker, struct arrival *arrival)
     }
     if (++arrival->n_asked < 2 * server->n_workers) {
         struct worker *next = server->workers[(worker->id + 1) % server->n_workers];
-        worker_post(next, &arrival->message);
-        worker_wake(next);
+        worker_tell(next, &arrival->message);
         return false;
     }
     refuse(arrival->listener->set, arrival->fd);
@@ -250,7 +249,7 @@ static struct worker *dispatch(struct listener *listener, int fd, const union ad
     struct worker *worker = set->server->workers[set->next_worker];
     set->next_worker = (set->next_worker + 1) % set->server->n_workers;
     PROBE(2, conn__dispatch, arrival->fd, worker->id);
-    worker_post(worker, &arrival->message);
+    (void)worker_post(worker, &arrival->message); /* on_accept wakes */
     return worker;
 }
 

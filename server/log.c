@@ -14,6 +14,7 @@
 #define QUEUE_BYTES 262144 /* lines that wait for the thread; as many again are being written */
 #define PATIENCE_MS 250    /* of log_flush and log_destroy */
 #define WAIT_MS     50     /* between two looks at a full sink */
+#define REST_MS     50     /* between two looks at lines that only repeat others */
 
 /* What stands before each line in a queue. n is 0 for a log_flush. */
 struct record {
@@ -32,6 +33,8 @@ struct log {
     pthread_cond_t filled;  /* there is something for the thread */
     pthread_cond_t drained; /* n_done has grown */
     struct queue *filling;
+    bool is_resting;           /* the thread comes by itself: what is summed need not wake it */
+    bool is_wanted;            /* there is something that need not wait for that */
     uint64_t n_queued, n_done; /* records since the start */
 
     _Atomic uint64_t verbosity;
@@ -49,6 +52,7 @@ struct log {
     uint64_t n_reported;   /* of n_dropped */
     int64_t give_up_at_ms; /* monotonic; 0 until is_stopping is seen */
     bool is_line_torn;     /* the last line was lost behind its beginning */
+    bool has_written;      /* a line of the records taken last */
 };
 
 static int64_t clock_ms(clockid_t clock)
@@ -108,6 +112,7 @@ static void write_bytes(struct log *log, enum log_level level, const char *p, si
 
 static void write_line(struct log *log, enum log_level level, const char *line, size_t n)
 {
+    log->has_written = true;
     if (log->is_line_torn && !log->sink.is_syslog) {
         log->is_line_torn = false;
         write_bytes(log, level, "\n", 1);
@@ -178,15 +183,15 @@ static uint64_t drain(struct log *log)
 /* Waits for records; returns after a second at most while summaries are due. */
 static void wait_for_records(struct log *log)
 {
-    struct timespec until = monotonic_after(1000);
-    bool is_timed = log_repeat_is_waiting(&log->repeat);
-    while (log->filling->n == 0 && !atomic_load(&log->is_stopping) &&
-           !atomic_load(&log->wants_reopen)) {
-        int error = is_timed ? pthread_cond_timedwait(&log->filled, &log->lock, &until)
-                             : pthread_cond_wait(&log->filled, &log->lock);
-        if (error == ETIMEDOUT)
-            return;
-    }
+    struct timespec until = monotonic_after(log->is_resting ? REST_MS : 1000);
+    bool is_timed = log->is_resting || log_repeat_is_waiting(&log->repeat);
+    int error = 0;
+    while ((log->filling->n == 0 || (log->is_resting && !log->is_wanted)) &&
+           !atomic_load(&log->is_stopping) && !atomic_load(&log->wants_reopen) &&
+           error != ETIMEDOUT)
+        error = is_timed ? pthread_cond_timedwait(&log->filled, &log->lock, &until)
+                         : pthread_cond_wait(&log->filled, &log->lock);
+    log->is_resting = log->is_wanted = false;
 }
 
 static void *run(void *arg)
@@ -202,6 +207,7 @@ static void *run(void *arg)
         is_last = atomic_load(&log->is_stopping);
         pthread_mutex_unlock(&log->lock);
 
+        log->has_written = false;
         reopen(log);
         uint64_t n_records = drain(log);
         write_summaries(log, is_last);
@@ -209,6 +215,7 @@ static void *run(void *arg)
 
         pthread_mutex_lock(&log->lock);
         log->n_done += n_records;
+        log->is_resting = n_records > 0 && !log->has_written;
         pthread_cond_broadcast(&log->drained);
         pthread_mutex_unlock(&log->lock);
     }
@@ -219,9 +226,12 @@ static void *run(void *arg)
 
 static void enqueue(struct log *log, struct record record, const char *line)
 {
-    bool has_room;
+    bool has_room, is_urgent, must_wake;
     pthread_mutex_lock(&log->lock);
     struct queue *queue = log->filling;
+    is_urgent = !record.is_summed || queue->n > QUEUE_BYTES / 2;
+    must_wake = log->is_resting ? is_urgent : queue->n == 0;
+    log->is_wanted |= is_urgent;
     has_room = sizeof record + record.n <= QUEUE_BYTES - queue->n;
     if (has_room) {
         memcpy(queue->bytes + queue->n, &record, sizeof record);
@@ -229,8 +239,9 @@ static void enqueue(struct log *log, struct record record, const char *line)
         queue->n += sizeof record + record.n;
         log->n_queued++;
     }
-    pthread_cond_signal(&log->filled);
     pthread_mutex_unlock(&log->lock);
+    if (must_wake)
+        pthread_cond_signal(&log->filled);
     if (!has_room && record.n > 0)
         atomic_fetch_add_explicit(&log->n_dropped, 1, memory_order_relaxed);
 }

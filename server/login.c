@@ -208,8 +208,7 @@ static void done(void *arg)
 {
     struct login *login = arg;
     struct worker *worker = login->conn->worker;
-    worker_post(worker, &login->message);
-    worker_wake(worker);
+    worker_tell(worker, &login->message);
 }
 
 static void run_done(struct worker *worker, struct message *message)

@@ -106,8 +106,7 @@ static void refresh_run(struct job *job)
         refresh->is_new = refresh_tls(worker->server, &refresh->report);
         pthread_mutex_unlock(&worker->server->refresh_lock);
     }
-    worker_post(worker, &refresh->message);
-    worker_wake(worker);
+    worker_tell(worker, &refresh->message);
 }
 
 /* One line of words: a reason is shown as it is but for what would end the line. */

@@ -123,8 +123,7 @@ static void handshake_run(struct job *job)
     struct link *link = (struct link *)((char *)job - offsetof(struct link, job));
     struct worker *worker = link->conn->worker;
     link->outcome = tls_handshake(link->session);
-    worker_post(worker, &link->message);
-    worker_wake(worker);
+    worker_tell(worker, &link->message);
 }
 
 static void handshake_submit(struct conn *conn)

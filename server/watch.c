@@ -220,8 +220,7 @@ static void publish(struct watch *watch, enum watch_type type, const struct cach
         if (watcher->is_posted)
             continue;
         watcher->is_posted = true;
-        worker_post(watcher->conn->worker, &watcher->message);
-        worker_wake(watcher->conn->worker);
+        worker_tell(watcher->conn->worker, &watcher->message);
     }
     pthread_mutex_unlock(&watch->lock);
 }

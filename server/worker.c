@@ -30,21 +30,30 @@ static void offline(struct worker *worker)
     cache_thread_offline(worker->cache_thread);
 }
 
-void worker_post(struct worker *worker, struct message *message)
+bool worker_post(struct worker *worker, struct message *message)
 {
     message->next = NULL;
     pthread_mutex_lock(&worker->mail_lock);
+    bool is_first = worker->mail_first == NULL;
     if (worker->mail_last != NULL)
         worker->mail_last->next = message;
     else
         worker->mail_first = message;
     worker->mail_last = message;
     pthread_mutex_unlock(&worker->mail_lock);
+    return is_first;
 }
 
 void worker_wake(struct worker *worker)
 {
     wake_signal(worker->wake_fd);
+}
+
+/* Who posted the first message that waits has woken the worker, or is about to. */
+void worker_tell(struct worker *worker, struct message *message)
+{
+    if (worker_post(worker, message))
+        worker_wake(worker);
 }
 
 static void run_mail(struct worker *worker)

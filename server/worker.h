@@ -1,6 +1,6 @@
 /* worker.h - a thread with an event loop, its connections and its buffers.
  * Owns: the connections from dispatch to close, the turn's input and output, its counters.
- * Thread: worker_post, worker_wake and the counters' readers: any; everything else: the worker.
+ * Thread: worker_post, worker_wake, worker_tell and the counters' readers: any; everything else: the worker.
  * Never: waits for anything but its event loop. */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
@@ -97,9 +97,12 @@ MUST_USE bool worker_start(struct worker *worker);
 void worker_begin_stop(struct worker *worker);
 void worker_stop(struct worker *worker);
 
-/* Queues a message; it runs only after a worker_wake: one for a whole burst. */
-void worker_post(struct worker *worker, struct message *message);
+/* Queues a message; it runs only after a worker_wake: one for a whole burst. True: none waited
+ * there that brings a wake of its own. */
+bool worker_post(struct worker *worker, struct message *message);
 void worker_wake(struct worker *worker);
+/* Queues a message that runs soon. */
+void worker_tell(struct worker *worker, struct message *message);
 
 /* The worker is about to read items; ends by itself when the turn is over. */
 void worker_online(struct worker *worker);
