@@ -259,7 +259,7 @@ void op_reply(const struct keyspace *ks, struct unit unit, struct outbox *out)
     }
 }
 
-/* A fixed line. is_miss: the other line that means the key is gone. */
+/* A fixed line. miss: the other line, which means that the key is gone; NULL: there is none. */
 static enum verdict check_line(const char *line, const char *miss, const uint8_t *p, size_t n,
                                size_t *n_used_out)
 {

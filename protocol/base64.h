@@ -1,7 +1,8 @@
 /* base64.h - private: keys of the meta flag b (RFC 4648, section 4, with padding).
  * Ours because openssl is fenced off to tls and auth, and because a key must have one spelling
- * only: other decoders accept stray bits and missing padding. Owns: nothing.   Thread: any. Never:
- * reads or writes beyond the lengths given. */
+ * only: other decoders accept stray bits and missing padding.
+ * Owns: nothing.   Thread: any.
+ * Never: reads or writes beyond the lengths given. */
 #ifndef PROTOCOL_BASE64_H
 #define PROTOCOL_BASE64_H
 

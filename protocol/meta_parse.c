@@ -116,7 +116,7 @@ MUST_USE NEVER_INLINE bool apply_flag(const struct flag_row *row, struct slice w
     return true;
 }
 
-/* Reads the flags one by one up to the first that is wrong; *n_words_out counts all words read. */
+/* Reads the flags one by one up to the first that is wrong; *n_words counts all words read. */
 static enum status read_flags(struct line line, uint8_t who, struct request *out, uint8_t *mode,
                               unsigned *n_words)
 {

@@ -1,5 +1,5 @@
 /* service.h - the service manager's side: sockets that it opened, and what it is told.
- * Owns: nothing.   Thread: main; service_notify: any.
+ * Owns: nothing.   Thread: main.
  * Never: fails because there is no service manager. */
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H

@@ -1,6 +1,7 @@
 /* sysevent.h - what happens to the server: a line in the log, and one for those who watch
- * sysevents. Owns: nothing.   Thread: any, while the workers run. Never: tells of one tenant's
- * keys, or a secret. */
+ * sysevents.
+ * Owns: nothing.   Thread: any, while the workers run.
+ * Never: tells of one tenant's keys, or a secret. */
 #ifndef SERVER_SYSEVENT_H
 #define SERVER_SYSEVENT_H
 
