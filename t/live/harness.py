@@ -509,7 +509,7 @@ def relay(command, timeout_s=120, env=None, cwd=None):
 
 def cache_folder(name):
     """A folder below the build folder that outlives the test; the caller holds it alone."""
-    path = os.path.join(BUILDDIR, "t", "live", name)
+    path = os.path.join(BUILDDIR, "t", "live", "kept", name)
     os.makedirs(path, exist_ok=True)
     lock = open(os.path.join(path, ".lock"), "w")
     fcntl.flock(lock, fcntl.LOCK_EX)
