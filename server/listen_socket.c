@@ -90,6 +90,21 @@ void listen_handed_close_rest(struct listen_handed *handed)
 
 /* ---- opening ---- */
 
+/* What bind() said, and what can be done. */
+static void explain_bind(const struct sockaddr *address, int code, char *error, size_t n_error)
+{
+    unsigned port = address->sa_family == AF_INET
+                        ? ntohs(((const struct sockaddr_in *)address)->sin_port)
+                        : ntohs(((const struct sockaddr_in6 *)address)->sin6_port);
+    const char *advice = code == EADDRINUSE      ? "another process has port %u, see ss -lnp"
+                         : code == EACCES        ? "port %u wants root at the start, with -u"
+                         : code == EADDRNOTAVAIL ? "this machine has no such address (port %u)"
+                                                 : NULL;
+    int n = snprintf(error, n_error, "bind(): %s%s", strerror(code), advice != NULL ? "; " : "");
+    if (advice != NULL && n > 0 && (size_t)n < n_error)
+        snprintf(error + n, n_error - (size_t)n, advice, port);
+}
+
 static int open_address(const struct addrinfo *address, int backlog, bool is_shared,
                         struct listen_handed *handed, char *error, size_t n_error)
 {
@@ -113,7 +128,7 @@ static int open_address(const struct addrinfo *address, int backlog, bool is_sha
     if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
         (!is_stream || listen(fd, backlog) == 0))
         return fd;
-    snprintf(error, n_error, "bind(): %s", strerror(errno));
+    explain_bind(address->ai_addr, errno, error, n_error);
     close(fd);
     return -1;
 }
@@ -202,7 +217,8 @@ int listen_socket_open_unix(const char *path, unsigned mode, int backlog,
     int taken = take_handed(handed, (const struct sockaddr *)&address, true);
     if (taken >= 0)
         return taken;
-    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
+    bool is_there = lstat(path, &status) == 0;
+    if (is_there && S_ISSOCK(status.st_mode))
         (void)unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -216,7 +232,9 @@ int listen_socket_open_unix(const char *path, unsigned mode, int backlog,
     umask(old);
     if (is_bound && listen(fd, backlog) == 0)
         return fd;
-    snprintf(error, n_error, "bind(): %s", strerror(is_bound ? errno : bind_error));
+    bool is_no_socket = !is_bound && bind_error == EADDRINUSE && is_there;
+    snprintf(error, n_error, "bind(): %s%s", strerror(is_bound ? errno : bind_error),
+             is_no_socket ? ": remove what is there, it is no socket" : "");
     close(fd);
     return -1;
 }

@@ -27,6 +27,7 @@
 
 #include "config.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <poll.h>
 #include <signal.h>
@@ -148,7 +149,12 @@ static int create_log(struct master *m)
         .is_syslog = m->settings.has_syslog,
     };
     m->server.log = log_create(&config);
-    return m->server.log != NULL ? 0 : process_refuse(EXIT_BAD_VALUE, "the log cannot be opened");
+    if (m->server.log != NULL)
+        return 0;
+    char error[512];
+    snprintf(error, sizeof error, "%s%.400s: %s", config.path != NULL ? "--log-file " : "the log",
+             config.path != NULL ? config.path : "", strerror(errno));
+    return process_refuse(EXIT_BAD_VALUE, error);
 }
 
 static int create_workers(struct master *m)

@@ -16,12 +16,14 @@ void option_print_name(FILE *err, const struct option_row *row)
         fprintf(err, "--%s", row->name);
 }
 
-/* One of the texts "for too low|for too high", with %s as the value. */
+/* One of the texts "for too low|for too high", with %s as the value; an empty one is not said. */
 static void print_wrong(FILE *err, const char *wrong, bool is_too_high, struct slice value)
 {
     const char *bar = strchr(wrong, '|');
     const char *at = is_too_high && bar ? bar + 1 : wrong;
     const char *end = bar && at == wrong ? bar : at + strlen(at);
+    if (at == end)
+        return;
     for (; at < end; at++) {
         if (at[0] == '%' && at[1] == 's') {
             fwrite(value.p, 1, value.n, err);
@@ -42,6 +44,16 @@ static void print_choices(FILE *err, size_t setting)
         fprintf(err, "%s%s", before, option_choices[i].name);
         before = ", ";
     }
+}
+
+/* A least value just above a round one stands for "more than that". */
+static void print_decimal_bounds(FILE *err, const struct option_row *row)
+{
+    double below = floor(row->min);
+    if (row->min > below)
+        fprintf(err, "a number above %.0f, at most %.0f", below, row->max);
+    else
+        fprintf(err, "a number from %.0f to %.0f", row->min, row->max);
 }
 
 void option_print_expected(FILE *err, size_t setting)
@@ -76,7 +88,7 @@ void option_print_expected(FILE *err, size_t setting)
         break;
     case TYPE_DECIMAL2:
     case TYPE_DECIMAL3:
-        fprintf(err, "a number from %g to %g", row->min, row->max);
+        print_decimal_bounds(err, row);
         break;
     case TYPE_CHAR:
         fputs("one printable character", err);

@@ -42,7 +42,8 @@ static bool find_word(struct slice name, size_t *setting_out, bool *is_negated_o
 static int refuse_missing(FILE *err, const struct option_row *row)
 {
     fprintf(err,
-            option_is_text(row) ? "Missing %s argument\n" : "Missing numeric argument for %s\n",
+            option_is_text(row) || row->type == TYPE_CHOICE ? "Missing %s argument\n"
+                                                            : "Missing numeric argument for %s\n",
             row->name);
     return row->exit_code;
 }

@@ -169,7 +169,10 @@ void process_detach_stdio(void)
 void process_lock_memory(const struct settings *settings)
 {
     if (settings->locks_memory && mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
-        fprintf(stderr, "warning: -k invalid, mlockall() failed: %s\n", strerror(errno));
+        fprintf(stderr,
+                "warning: -k invalid, mlockall() failed: %s\n"
+                "keepd: raise the limit of locked memory (ulimit -l, LimitMEMLOCK= of the unit)\n",
+                strerror(errno));
 }
 
 /* A pid file of a process that lives is worth a warning; memcached starts all the same. */

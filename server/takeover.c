@@ -130,7 +130,11 @@ static bool begin(struct takeover *takeover, const char *path, char *error, size
         return false;
     }
     if (takeover->elder_fd < 0) {
-        takeover->listen_fd = listen_socket_open_unix(path, MODE, BACKLOG, NULL, error, n_error);
+        char reason[256];
+        takeover->listen_fd =
+            listen_socket_open_unix(path, MODE, BACKLOG, NULL, reason, sizeof reason);
+        if (takeover->listen_fd < 0)
+            snprintf(error, n_error, "--takeover %s: %s", path, reason);
         return takeover->listen_fd >= 0;
     }
     if (is_trusted(takeover, takeover->elder_fd) && receive_sockets(takeover))

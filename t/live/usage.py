@@ -2,6 +2,7 @@
 """Wrong options: the exit code and the message that memcached's users know."""
 
 import os
+import socket
 import subprocess
 
 from harness import SLACK, case, folder, run, run_program, user_args
@@ -48,6 +49,7 @@ ROWS = [
     ("-l notls:127.0.0.1", 71, "'notls' option is valid only when SSL is enabled"),
     ("--no-such-option", 1, 'Illegal argument "?"'),
     ("-D", 1, 'Illegal argument "?"'),
+    ("-o hash_algorithm", 1, "Missing hash_algorithm argument"),
 ]
 
 # The same, where memcached 1.6.18 differs.
@@ -108,6 +110,36 @@ def unix_socket_path_too_long():
 def many_threads_are_a_warning():
     status, _, err = run_program(*user_args(), "-t", "65", "-l", "192.0.2.1")
     assert "Setting a high number of" in err and status == 71, err
+
+
+@case(keepd_only="the lines are keepd's")
+def mistakes_say_what_to_do():
+    """Which option, which file, and why; and nothing that is untrue of the value."""
+    path = folder()
+    plain = path + "/file"
+    with open(plain, "w") as f:
+        f.write("")
+    gone = path + "/no/such/folder/file"
+    other = socket.create_server(("127.0.0.1", 0))
+    port = other.getsockname()[1]
+    for options, wanted in (
+            (["--log-file", gone], "--log-file %s: No such file or directory" % gone),
+            (["--log-file", path], "--log-file %s: Is a directory" % path),
+            (["--takeover", gone], "--takeover %s: bind(): No such file or directory" % gone),
+            (["-l", "127.0.0.1:%d" % port], "bind(): Address already in use; another process has port %d" % port),
+            (["-l", "192.0.2.1"], "bind(): Cannot assign requested address; this machine has no such"),
+            (["-s", plain], "bind(): Address already in use: remove what is there, it is no socket"),
+            (["-t", "100000"], 'keepd: -t/--threads takes a number from 1 to 1024, not "100000"'),
+            (["-c", "100000000"], "keepd: -c/--conn-limit takes a number from 1 to 10000000"),
+            (["-f", "1"], "keepd: -f/--slab-growth-factor takes a number above 1, at most 1000000"),
+            (["-o", "hot_max_factor=0"], "takes a number above 0, at most 1000000, not"),
+            (["-e", gone], "failed to open file for mmap: %s: No such file or directory" % gone),
+            (["-Y", gone], "keepd: %s: cannot be opened: No such file or directory" % gone),
+            (["--tenants", gone], "keepd: %s: cannot be opened: No such file or directory" % gone)):
+        status, _, err = run_program(*user_args(), "-p", "-1", "-l", "127.0.0.1", *options)
+        assert status not in (0, None) and wanted in err, (options, status, err)
+        assert "must be greater than 0" not in err, (options, err)
+    other.close()
 
 
 run()
