@@ -31,6 +31,12 @@ static char *join(const char *a, size_t n_a, const char *b, const char *c, size_
     return text;
 }
 
+bool edit_has(const struct edit *edit, const char *kind, const char *title)
+{
+    const char *start, *end;
+    return section_find(edit->text, kind, title, &start, &end);
+}
+
 bool edit_put(struct edit *edit, const char *kind, const char *title, const char *text)
 {
     const char *start, *end;

@@ -21,6 +21,9 @@ struct edit {
  * False: edit->error tells; edit_close is needed all the same. */
 MUST_USE bool edit_open(struct edit *edit, const char *path, bool is_for_writing, bool may_create);
 
+/* Is there a section of this kind and title? */
+bool edit_has(const struct edit *edit, const char *kind, const char *title);
+
 /* Replaces the section, or appends it when there is none; text NULL removes it. */
 MUST_USE bool edit_put(struct edit *edit, const char *kind, const char *title, const char *text);
 

@@ -19,6 +19,8 @@ int call_identity_add(struct call *call)
     if (edit_name_fault(call->name) != NULL || edit_name_fault(user) != NULL ||
         strpbrk(value, "\"'\\$\n") != NULL)
         return call_complain("a name or value holds a quote, a backslash or a dollar");
+    if (edit_has(&call->edit, "identity", call->name))
+        return call_complain("identity \"%s\" is there already", call->name);
     if (asprintf(&text, "identity \"%s\" {\n    %s = \"%s\"\n    user = \"%s\"\n}", call->name, key,
                  value, user) < 0)
         text = NULL;
@@ -27,5 +29,7 @@ int call_identity_add(struct call *call)
 
 int call_identity_del(struct call *call)
 {
+    if (!edit_has(&call->edit, "identity", call->name))
+        return call_complain("there is no identity \"%s\"", call->name);
     return call_remove(call, "identity");
 }

@@ -56,6 +56,9 @@ def a_file_from_nothing():
     tenants = good(path, "tenant", "list")
     assert str(1 << 30) in tenants and "news" in tenants
     assert "3 tenants, 2 users, 1 identity rules" in good(path, "check")
+    good(path, "identity", "del", "cron")
+    assert "3 tenants, 2 users, 0 identity rules" in good(path, "check")
+    good(path, "identity", "add", "cron", "--user", "bob", "--unix-uid", "1000")
 
 
 @case
@@ -121,6 +124,19 @@ def refusals_change_nothing():
     bad(path, "not a number", "tenant", "add", "x", "--ops", "many", expected=64)
     bad(path, "quote", "tenant", "add", 'x"y')
     bad(path, "empty", "tenant", "add", "")
+    bad(path, "is not a time", "passwd", "alice", "--not-before", "soon", "--password-stdin", password=b"x")
+    bad(path, "--label", "passwd", "alice", "--label", "x" * 65, "--password-stdin", password=b"x")
+    bad(path, "has no secret", "passwd", "alice", "--label", "other", "--remove")
+    bad(path, "user \"a\tb\"", "user", "add", "a\tb", "--tenant", "shop", "--no-password")
+    good(path, "identity", "add", "web", "--user", "alice", "--cert-cn", "web")
+    bad(path, "identity \"web\" is there already", "identity", "add", "web", "--user", "alice", "--unix-uid", "1")
+    bad(path, "takes one of", "identity", "add", "i", "--user", "alice", "--cert-cn", "a", "--unix-uid", "1")
+    bad(path, "needs --user", "identity", "add", "i", "--cert-cn", "a")
+    bad(path, "needs --user", "identity", "add", "i", "--user", "alice")
+    bad(path, "no user \"nobody\"", "identity", "add", "i", "--user", "nobody", "--cert-cn", "a")
+    bad(path, "quote", "identity", "add", "i", "--user", "alice", "--cert-cn", 'a"b')
+    bad(path, "1 to 255 bytes", "identity", "add", "i", "--user", "alice", "--cert-cn", "x" * 256)
+    bad(path, "no identity", "identity", "del", "nothing")
     bad(path, "no such command", "tenant", "rename", "shop", expected=64)
     bad(path, "belong", "tenant", "del", "shop", "--rights", "read", expected=64)
     bad(path, "one name", "tenant", "add", expected=64)

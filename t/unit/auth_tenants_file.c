@@ -100,6 +100,8 @@ static const struct {
        " not-before = 2026-12-02 not-after = 2026-12-01 } }\n",
      3, "not after not-before"},
     {T "identity \"i\" { cert-cn = x }\n", 2, "no user"},
+    {T "user \"a\" { tenant = t }\nidentity \"i\" { user = a\n cert-cn = '' }\n", 4, "1 to 255"},
+    {T "user \"a\" { tenant = t secret '' {\n verifiers = {\"" GOOD "\"} } }\n", 3, "label"},
     {T "user \"a\" { tenant = t }\nidentity \"i\" { user = a }\n", 3, "give one of"},
     {T "user \"a\" { tenant = t }\nidentity \"i\" { user = a cert-cn = x cert-dns = y }\n", 3,
      "give one of"},
@@ -334,6 +336,37 @@ static const struct {
     {"alice\n", 0, 1},
 };
 
+#define X64   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X128  X64 X64
+#define X1024 X128 X128 X128 X128 X128 X128 X128 X128
+
+static const struct {
+    const char *text;
+    const char *reason; /* NULL: taken; otherwise of line 2 */
+} long_lines[] = {
+    {"a:b\n" X128 ":pw\n", NULL},
+    {"a:b\n" X128 "x:pw\n", "longer than 128 bytes"},
+    {"a:b\n" X128 ":" X1024 "\n", NULL},
+    {"a:b\n" X128 ":" X1024 "x\n", "the line is too long"},
+};
+
+START_TEST(password_files_have_bounds)
+{
+    struct auth_error error;
+    const char *path = file_temporary(long_lines[_i].text);
+    struct users *users = users_load(NULL, path, &keys, &error);
+    unlink(path);
+    ck_assert_int_eq(users != NULL, long_lines[_i].reason == NULL);
+    if (users == NULL) {
+        ck_assert_uint_eq(error.line, 2);
+        ck_assert_msg(strstr(error.text, long_lines[_i].reason) != NULL, "%s", error.text);
+        return;
+    }
+    ck_assert_uint_eq(users->n_text, 2);
+    users_drop(&users);
+}
+END_TEST
+
 START_TEST(password_files_are_read_line_by_line)
 {
     struct auth_error error;
@@ -368,6 +401,8 @@ int main(void)
     tcase_add_test(tc, odd_files_are_refused);
     tcase_add_test(tc, thousands_of_tenants_are_found);
     tcase_add_loop_test(tc, times_are_strict, 0, (int)(sizeof instants / sizeof *instants));
+    tcase_add_loop_test(tc, password_files_have_bounds, 0,
+                        (int)(sizeof long_lines / sizeof *long_lines));
     tcase_add_loop_test(tc, password_files_are_read_line_by_line, 0,
                         (int)(sizeof auth_files / sizeof *auth_files));
     suite_add_tcase(suite, tc);
