@@ -108,9 +108,10 @@ static bool stay_below_limit(struct cache_thread *thread, struct cache_tenant *t
     return true;
 }
 
-static uint32_t wait_for_others(struct cache_thread *thread)
+/* Counts on in *n_waited, which is less than WAITS when nothing is coming any more. */
+static uint32_t wait_for_others(struct cache_thread *thread, unsigned *n_waited)
 {
-    for (unsigned i = 0; i < WAITS && !blocks_itself(thread); i++) {
+    for (; *n_waited < WAITS && !blocks_itself(thread); ++*n_waited) {
         refresh_if_unseen(thread);
         /* Looked at first: what an evictor lets go is in limbo before it is none in hand. */
         bool is_coming =
@@ -118,15 +119,18 @@ static uint32_t wait_for_others(struct cache_thread *thread)
         uint32_t number = pool_take(thread->cache, KEEP_FOR_COPIES);
         if (number != SEGMENT_NONE || !is_coming)
             return number;
-        pause_for_others(i);
+        pause_for_others(*n_waited);
     }
-    return SEGMENT_NONE;
+    *n_waited = WAITS;
+    return pool_take(thread->cache, KEEP_FOR_COPIES);
 }
 
+/* What was coming may be taken by another thread: then more is evicted. */
 static uint32_t take_or_evict(struct cache_thread *thread, struct cache_tenant *tenant)
 {
     struct cache *cache = thread->cache;
     bool has_reaper = atomic_load_explicit(&cache->reaper_runs, memory_order_relaxed);
+    unsigned n_waited = 0;
     for (unsigned i = 0; i < ATTEMPTS; i++) {
         uint32_t number = pool_take(cache, has_reaper ? KEEP_FOR_COPIES : cache->n_low);
         if (has_reaper && pool_n_available(cache) <= cache->n_low)
@@ -134,11 +138,16 @@ static uint32_t take_or_evict(struct cache_thread *thread, struct cache_tenant *
         if (number != SEGMENT_NONE)
             return number;
         refresh_if_unseen(thread);
-        if (room_is_coming(cache) || !evict_somewhere(thread, tenant))
-            break;
+        bool is_coming = room_is_coming(cache);
+        if (!is_coming && evict_somewhere(thread, tenant))
+            continue;
+        unsigned n_before = n_waited;
+        number = wait_for_others(thread, &n_waited);
+        bool was_coming = is_coming || n_waited > n_before;
+        if (number != SEGMENT_NONE || !was_coming || n_waited == WAITS)
+            return number;
     }
-    uint32_t number = pool_take(cache, KEEP_FOR_COPIES);
-    return number != SEGMENT_NONE ? number : wait_for_others(thread);
+    return wait_for_others(thread, &n_waited);
 }
 
 static uint32_t take_segment(struct cache_thread *thread, struct cache_tenant *tenant,

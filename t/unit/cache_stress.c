@@ -31,6 +31,7 @@ struct worker {
     unsigned n_wrong;
     unsigned n_hits;
     unsigned n_no_memory;
+    bool may_abort;
     const char *what;
     pthread_t thread;
 };
@@ -147,7 +148,8 @@ static enum cache_result upload(struct worker *w, const struct cache_key *k, str
     for (size_t at = 0; at < value.n;) {
         uint8_t *p;
         size_t n;
-        if (cache_upload_space(thread, upload, &p, &n) != CACHE_OK || random_below(w, 100) == 0) {
+        if (cache_upload_space(thread, upload, &p, &n) != CACHE_OK ||
+            (w->may_abort && random_below(w, 100) == 0)) {
             cache_upload_abort(thread, &upload);
             return CACHE_NO_MEMORY;
         }
@@ -198,6 +200,7 @@ static void do_remove(struct worker *w, uint32_t key, uint32_t now)
 static void *work_on_values(void *arg)
 {
     struct worker *w = arg;
+    w->may_abort = true;
     cache_thread_online(w->frame.thread);
     for (unsigned i = 0; i < w->n_ops; i++) {
         uint32_t now = atomic_load(&second), dice = random_below(w, 100);
@@ -303,6 +306,52 @@ START_TEST(values_under_everything)
     ck_assert_uint_ge(stats.curr_items, walked.n);
     frame_close(&f);
     free(models);
+}
+END_TEST
+
+/* ---- stores that all find room, whoever takes what another has evicted ---- */
+
+#define LARGE_MAX 600000u
+
+static void *work_on_stores(void *arg)
+{
+    struct worker *w = arg;
+    uint8_t *value = calloc(1, LARGE_MAX);
+    ck_assert_ptr_nonnull(value);
+    cache_thread_online(w->frame.thread);
+    for (unsigned i = 0; i < w->n_ops; i++) {
+        char text[32];
+        struct cache_key k = key_of(w, text, "s", i);
+        uint32_t n = 1u << random_below(w, 19);
+        struct cache_store store = {.value = {value, n + random_below(w, n / 8 + 1)}};
+        struct cache_stored stored;
+        frame_turn(&w->frame); /* nothing that it has been shown holds memory back */
+        enum cache_result result =
+            i % 2 == 0 ? upload(w, &k, store.value, NOW, &store)
+                       : cache_store(w->frame.thread, w->frame.tenant, &k, NOW, &store, &stored);
+        if (result != CACHE_OK)
+            wrong(w, "set refused");
+    }
+    cache_thread_offline(w->frame.thread);
+    free(value);
+    return NULL;
+}
+
+START_TEST(stores_find_room)
+{
+    struct cache_config config = frame_config(10 << 20);
+    struct worker workers[N_THREADS];
+    struct frame f;
+    frame_open(&f, &config);
+    cache_thread_offline(f.thread);
+    if (_i == 1)
+        ck_assert(cache_start(f.cache));
+    start_all(&f, workers, work_on_stores, ops_per_thread(4000));
+    join_all(workers);
+    cache_stop(f.cache);
+    cache_thread_online(f.thread);
+    check_books(&f);
+    frame_close(&f);
 }
 END_TEST
 
@@ -464,6 +513,7 @@ int main(void)
     TCase *tc = tcase_create("stress");
     tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, values_under_everything, 0, 2);
+    tcase_add_loop_test(tc, stores_find_room, 0, 2);
     tcase_add_test(tc, sums_add_up);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
