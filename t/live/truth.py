@@ -98,27 +98,40 @@ def values_sasl():
               hangs_up=True)
 
 
-# Clients that change the same few items: no change may be lost, none done twice.
-UPDATES = {
-    "counters_add_up": ["counters"],
-    "counters_with_flush": ["counters", "--flush"],
-    "cas_never_loses": ["cas"],
-    "cas_with_flush": ["cas", "--flush"],
-    "add_has_one_winner": ["add"],
-    "append_is_atomic": ["append"],
-}
+def updates(*what):
+    """Clients that change the same few items: no change may be lost, none done twice."""
+    with Server("-m", 64, "-t", 4) as server:
+        check(server, *what)
 
 
-def declare_update(name, what):
-    def run():
-        with Server("-m", 64, "-t", 4) as server:
-            check(server, *what)
-    run.__name__ = name
-    case(run)
+@case
+def counters_add_up():
+    updates("counters")
 
 
-for name, what in UPDATES.items():
-    declare_update(name, what)
+@case
+def counters_with_flush():
+    updates("counters", "--flush")
+
+
+@case
+def cas_never_loses():
+    updates("cas")
+
+
+@case
+def cas_with_flush():
+    updates("cas", "--flush")
+
+
+@case
+def add_has_one_winner():
+    updates("add")
+
+
+@case
+def append_is_atomic():
+    updates("append")
 
 
 class Changing:
