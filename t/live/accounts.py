@@ -126,6 +126,17 @@ def ask(conn, opcode, key=b"", value=b"", extras=b""):
     return conn.reply()
 
 
+def stats_binary(conn, what=b""):
+    """Status and statistics, by the binary protocol."""
+    conn.send(packet(STAT, what))
+    found = {}
+    while True:
+        reply = conn.reply()
+        if not reply.key:
+            return reply.status, found
+        found[reply.key.decode()] = reply.value.decode("latin-1")
+
+
 def start(conn, mechanism, data):
     return ask(conn, START, mechanism.encode(), data)
 
