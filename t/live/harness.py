@@ -36,7 +36,6 @@ LIVE = os.path.join(SRCDIR, "t", "live")
 IS_REFERENCE = os.path.basename(KEEPD).startswith("memcached")
 # A sanitizer makes everything slower and fatter: deadlines and memory bounds grow by this.
 SLACK = 5 if os.environ.get("KEEPD_SANITIZED") else 1
-os.environ.setdefault("TSAN_OPTIONS", "suppressions=" + os.path.join(SRCDIR, "t", "tsan.supp"))
 # Only a failure waits so long: a machine with other work may.
 TIMEOUT_S = 40 * SLACK
 # Long runs by hand say how long.
