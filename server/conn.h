@@ -53,6 +53,7 @@ struct conn {
     bool owes_pause;                /* served for a tenant with limits since its last pause */
     bool has_spoken;                /* at least one byte has come */
     bool has_opened;                /* its first bytes were looked at, and told enough */
+    bool is_unclear;                /* ... or not yet: they may be the head of a TLS record */
     bool had_upload;                /* its last request had a large value */
     uint8_t close_reason;
     short armed;                    /* EV_READ, EV_WRITE: what the event waits for now */

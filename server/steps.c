@@ -156,7 +156,7 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
 {
     enum parse_result result;
     /* What may be the head of a TLS record is bad in every dialect: it is named first. */
-    if (UNLIKELY(!conn->has_opened))
+    if (UNLIKELY(conn->is_unclear))
         return PROGRESS_MORE;
     size_t n = batch_parse(conn, in, &result);
     struct batch_entry *entries = conn->worker->batch;

@@ -25,7 +25,8 @@ static bool speaks_tls(struct conn *conn, struct slice first)
 {
     char address[ADDRESS_TEXT_MAX];
     bool looks_like_tls = tls_recognise(first) == TLS_OPENING_HELLO;
-    if (looks_like_tls && first.n < OPENING_ENOUGH)
+    conn->is_unclear = looks_like_tls && first.n < OPENING_ENOUGH;
+    if (conn->is_unclear)
         return false;
     conn->has_opened = true;
     if (!looks_like_tls)

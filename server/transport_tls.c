@@ -58,7 +58,6 @@ bool transport_tls_attach(struct conn *conn)
         return false;
     }
     conn->transport = &transport_tls;
-    conn->has_opened = true; /* the session looks at its first bytes */
     conn->transport_state = link;
     return true;
 }
