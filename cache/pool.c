@@ -201,12 +201,21 @@ uint32_t pool_n_coming(struct cache *cache)
     return n;
 }
 
+/* The last comes first: the next chain begins with memory that this one has filled, and ends with
+ * that of which it used the beginning only, so that the kernel need not give the rest. */
 static void free_chain(struct cache *cache, uint32_t number)
 {
+    uint32_t turned = SEGMENT_NONE;
     while (number != SEGMENT_NONE) {
         uint32_t next = cache->segments[number].chain_next;
-        push_free(cache, number);
+        cache->segments[number].chain_next = turned;
+        turned = number;
         number = next;
+    }
+    while (turned != SEGMENT_NONE) {
+        uint32_t next = cache->segments[turned].chain_next;
+        push_free(cache, turned);
+        turned = next;
     }
 }
 
