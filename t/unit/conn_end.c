@@ -13,9 +13,13 @@ static enum step not_called(struct conn *conn)
     return STEP_CLOSE;
 }
 
+/* One server serves all cases: it has no end. */
 static struct conn *open_one(void)
 {
-    line_open(&line, instance_create(false), 0);
+    static struct instance *instance;
+    if (instance == NULL)
+        instance = instance_create(false);
+    line_open(&line, instance, 0);
     worker_online(line.conn->worker);
     return line.conn;
 }
