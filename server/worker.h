@@ -1,6 +1,7 @@
 /* worker.h - a thread with an event loop, its connections and its buffers.
  * Owns: the connections from dispatch to close, the turn's input and output, its counters.
- * Thread: worker_post, worker_wake, worker_tell and the counters' readers: any; everything else: the worker.
+ * Thread: worker_post, worker_wake, worker_tell and the counters' readers: any; everything else: the
+ * worker.
  * Never: waits for anything but its event loop. */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
