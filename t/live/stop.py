@@ -224,6 +224,14 @@ def sizes_of(head):
     return (WHOLE[:2500], WHOLE[:2500]) if b" 5000" in head else (HALF, HALF)
 
 
+def stop_seen_by_another(server, number):
+    """Signals, and waits until the stop has ended an idle connection."""
+    with server.connect() as other:
+        assert other.ask(b"mn") == b"MN"
+        server.signal(number)
+        assert other.wait_closed() == b""
+
+
 @case(keepd_only="it cuts connections")
 def upload_that_goes_on_is_taken():
     """Whoever is amid a value when the server stops may end it, and gets every answer."""
@@ -232,10 +240,7 @@ def upload_that_goes_on_is_taken():
             with Server("-m", 64, "-I", "16m") as server, server.connect() as c:
                 first, rest = sizes_of(head)
                 begin_upload(server, c, head, first, state)
-                with server.connect() as other:
-                    assert other.ask(b"mn") == b"MN"
-                    server.signal(number)
-                    assert other.wait_closed() == b""
+                stop_seen_by_another(server, number)
                 c.send(rest + tail)
                 data = to_the_end(c)
                 assert data.startswith(EARLIER), (head[:20], data[:200])
@@ -248,10 +253,7 @@ def upload_that_goes_on_is_taken():
 def upload_inside_tls_is_taken():
     with TlsServer("-m", 64, "-I", "16m") as server, server.tls() as c:
         begin_upload(server, c, b"set big 0 0 %d\r\n" % N_VALUE, HALF)
-        with server.connect() as other:
-            assert other.ask(b"mn") == b"MN"
-            server.signal(signal.SIGTERM)
-            assert other.wait_closed() == b""
+        stop_seen_by_another(server, signal.SIGTERM)
         c.send(HALF + b"\r\n")
         assert to_the_end(c) == EARLIER + b"STORED\r\n"
         assert server.wait_end() == 0
@@ -262,10 +264,7 @@ def upload_kept_by_a_warm_restart():
     memory = os.path.join(folder(), "memory")
     with Server("-m", 64, "-I", "16m", "-e", memory) as server, server.connect() as c:
         begin_upload(server, c, b"set big 0 0 %d\r\n" % N_VALUE, HALF)
-        with server.connect() as other:
-            assert other.ask(b"mn") == b"MN"
-            server.signal(signal.SIGTERM)
-            assert other.wait_closed() == b""
+        stop_seen_by_another(server, signal.SIGTERM)
         c.send(HALF + b"\r\n")
         assert to_the_end(c) == EARLIER + b"STORED\r\n"
         assert server.wait_end() == 0
