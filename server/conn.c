@@ -242,13 +242,13 @@ static bool keep_output(struct conn *conn)
     return output_keep(conn->kept, &worker->out, worker->server->cache, worker->cache_thread);
 }
 
-enum conn_flush conn_flush(struct conn *conn, enum conn_state next)
+enum step conn_flush(struct conn *conn, enum conn_state next)
 {
     struct worker *worker = conn->worker;
     struct output *out = conn->kept != NULL ? conn->kept : &worker->out;
     size_t n_sent = 0;
     if (output_is_empty(out))
-        return CONN_FLUSH_DONE;
+        return STEP_AGAIN;
     enum io io = output_write(out, conn, conn->transport, worker->server->cache,
                               worker->cache_thread, &n_sent);
     counter_add(&conn->session.counters->bytes_written, n_sent);
@@ -260,15 +260,15 @@ enum conn_flush conn_flush(struct conn *conn, enum conn_state next)
             free(conn->kept);
             conn->kept = NULL;
         }
-        return CONN_FLUSH_DONE;
+        return STEP_AGAIN;
     }
     if (io == IO_CLOSED || (conn->kept == NULL && !keep_output(conn))) {
         output_clear(&worker->out, worker->cache_thread);
-        return CONN_FLUSH_CLOSE;
+        return STEP_CLOSE;
     }
     conn->after_flush = (uint8_t)next;
     conn_enter(conn, CONN_FLUSH);
-    return CONN_FLUSH_WAIT;
+    return STEP_WAIT;
 }
 
 /* What the state waits for; a transport may want the other direction. Bytes that the transport

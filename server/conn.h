@@ -119,10 +119,9 @@ void conn_job_done(struct conn *conn);
 /* Called by the worker when the turn is over. */
 void conn_free(struct conn *conn);
 
-/* Writes the turn's output. DONE: all is out. WAIT: the rest is kept and the state is FLUSH; the
+/* Writes the turn's output. AGAIN: all is out. WAIT: the rest is kept and the state is FLUSH; the
  * connection goes on with `next` when it is gone. CLOSE: the connection is broken. */
-enum conn_flush { CONN_FLUSH_DONE, CONN_FLUSH_WAIT, CONN_FLUSH_CLOSE };
-MUST_USE enum conn_flush conn_flush(struct conn *conn, enum conn_state next);
+MUST_USE enum step conn_flush(struct conn *conn, enum conn_state next);
 
 /* Closes it when its session has ended: user or secret removed, disabled or over. */
 void conn_check_login(struct conn *conn);

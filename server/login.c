@@ -495,7 +495,7 @@ static void tell_revoked(struct conn *conn)
         .verb = VERB_NOOP, .opcode = 0x0a, .dialect = is_binary ? DIALECT_BINARY : DIALECT_TEXT};
     if (state_now(conn) != CONN_HEAD || !answer_status(conn, &request, STATUS_UNAUTHENTICATED))
         return;
-    enum conn_flush ignored = conn_flush(conn, CONN_HEAD);
+    enum step ignored = conn_flush(conn, CONN_HEAD);
     (void)ignored;
 }
 

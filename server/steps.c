@@ -243,18 +243,13 @@ enum step step_linger(struct conn *conn)
 /* The turn's output goes out; then `next` is the state to go on in. */
 static enum step flush_then(struct conn *conn, enum conn_state next, enum step when_done)
 {
-    switch (conn_flush(conn, next)) {
-    case CONN_FLUSH_DONE:
-        if (conn->closes_after_flush)
-            return end(conn);
-        conn_enter(conn, next);
-        return when_done;
-    case CONN_FLUSH_WAIT:
-        return STEP_WAIT;
-    case CONN_FLUSH_CLOSE:
-        break;
-    }
-    return STEP_CLOSE;
+    enum step step = conn_flush(conn, next);
+    if (step != STEP_AGAIN)
+        return step;
+    if (conn->closes_after_flush)
+        return end(conn);
+    conn_enter(conn, next);
+    return when_done;
 }
 
 enum step step_answered(struct conn *conn)
@@ -265,15 +260,7 @@ enum step step_answered(struct conn *conn)
 static enum step flush_then_close(struct conn *conn)
 {
     conn->closes_after_flush = true;
-    switch (conn_flush(conn, CONN_FLUSH)) {
-    case CONN_FLUSH_WAIT:
-        return STEP_WAIT;
-    case CONN_FLUSH_CLOSE:
-        return STEP_CLOSE;
-    case CONN_FLUSH_DONE:
-        break;
-    }
-    return end(conn);
+    return flush_then(conn, CONN_FLUSH, STEP_CLOSE);
 }
 
 static enum step yield(struct conn *conn)
@@ -340,18 +327,14 @@ static enum step serve(struct conn *conn)
         conn->wants_bytes = false;
     }
     for (;;) {
+        enum step step;
         switch (execute_batch(conn, conn_input(conn))) {
         case PROGRESS_BATCH:
             continue;
         case PROGRESS_FULL:
-            switch (conn_flush(conn, CONN_HEAD)) {
-            case CONN_FLUSH_DONE:
-                continue;
-            case CONN_FLUSH_WAIT:
-                return STEP_WAIT;
-            case CONN_FLUSH_CLOSE:
-                return STEP_CLOSE;
-            }
+            step = conn_flush(conn, CONN_HEAD);
+            if (step != STEP_AGAIN)
+                return step;
             continue;
         case PROGRESS_MORE:
             conn->wants_bytes = true;
@@ -437,18 +420,7 @@ enum step step_swallow(struct conn *conn)
 
 enum step step_flush(struct conn *conn)
 {
-    switch (conn_flush(conn, conn->after_flush)) {
-    case CONN_FLUSH_DONE:
-        break;
-    case CONN_FLUSH_WAIT:
-        return STEP_WAIT;
-    case CONN_FLUSH_CLOSE:
-        return STEP_CLOSE;
-    }
-    if (conn->closes_after_flush)
-        return end(conn);
-    conn_enter(conn, conn->after_flush);
-    return STEP_AGAIN;
+    return flush_then(conn, conn->after_flush, STEP_AGAIN);
 }
 
 enum step step_stream(struct conn *conn)
@@ -459,14 +431,9 @@ enum step step_stream(struct conn *conn)
         if (is_over)
             stream_end(conn);
         enum conn_state next = is_over ? CONN_HEAD : CONN_STREAM;
-        switch (conn_flush(conn, next)) {
-        case CONN_FLUSH_WAIT:
-            return STEP_WAIT;
-        case CONN_FLUSH_CLOSE:
-            return STEP_CLOSE;
-        case CONN_FLUSH_DONE:
-            break;
-        }
+        enum step step = conn_flush(conn, next);
+        if (step != STEP_AGAIN)
+            return step;
         if (is_over) {
             conn_enter(conn, CONN_HEAD);
             return STEP_AGAIN;
