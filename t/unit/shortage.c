@@ -257,20 +257,43 @@ static unsigned next_place(unsigned n)
     return n < 128 ? n + 1 : n + n / 4;
 }
 
-unsigned shortage_torture(const char *name, void (*scenario)(void))
+static void torture(const struct scenario *scenario)
 {
-    (void)lost_by(scenario, 0);
-    struct held usual = lost_by(scenario, 0);
+    const char *name = scenario->name;
+    (void)lost_by(scenario->run, 0);
+    struct held usual = lost_by(scenario->run, 0);
     ck_assert_msg(n_calls > 0, "%s: nothing is asked for", name);
     unsigned n_failed = 0;
     for (unsigned n = 1; n < N_CALLS_MAX; n = next_place(n), n_failed++) {
-        struct held lost = lost_by(scenario, n);
+        struct held lost = lost_by(scenario->run, n);
         bool is_last = !has_struck;
-        check_leaks(name, scenario, n, lost, &usual);
+        check_leaks(name, scenario->run, n, lost, &usual);
         if (!is_last)
             continue;
         fprintf(stderr, "# %s: %u calls failed\n", name, n_failed);
-        return n_failed;
+        ck_assert_uint_gt(n_failed, 0);
+        return;
     }
     ck_abort_msg("%s: no end after %u calls", name, N_CALLS_MAX);
+}
+
+static const struct scenario *all_scenarios;
+
+START_TEST(each_call_fails_once)
+{
+    torture(&all_scenarios[_i]);
+}
+END_TEST
+
+Suite *shortage_suite(const char *name, const struct scenario *scenarios, size_t n,
+                      void (*setup)(void), void (*teardown)(void))
+{
+    Suite *suite = suite_create(name);
+    TCase *tcase = tcase_create(name);
+    all_scenarios = scenarios;
+    tcase_set_timeout(tcase, 240);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, each_call_fails_once, 0, (int)n);
+    suite_add_tcase(suite, tcase);
+    return suite;
 }

@@ -5,6 +5,7 @@
 #ifndef T_UNIT_SHORTAGE_H
 #define T_UNIT_SHORTAGE_H
 
+#include <check.h>
 #include <stdbool.h>
 
 /* From here on calls are counted, and one of them fails; what the scenario does before or after is
@@ -16,11 +17,24 @@ bool shortage_end(void);
 /* Has a call failed in this run of the scenario? */
 bool shortage_has_struck(void);
 
-/* Runs the scenario again and again: each time a later call fails, until none does; the last run
- * is the one without a failure. A scenario asserts that what was asked for was either done or
- * refused, that all else is as before, and leaves nothing behind: what is held, and open
- * descriptors, are compared after each run with what a run without a failure leaves behind (cyrus
- * forgets a few bytes at each of its ends). Returns the number of calls that failed. */
-unsigned shortage_torture(const char *name, void (*scenario)(void));
+/* Run again and again: each time a later call fails, until none does; the last run is the one
+ * without a failure. A scenario asserts that what was asked for was either done or refused, that
+ * all else is as before, and leaves nothing behind: what is held, and open descriptors, are
+ * compared after each run with what a run without a failure leaves behind (cyrus forgets a few
+ * bytes at each of its ends). */
+struct scenario {
+    const char *name;
+    void (*run)(void);
+};
+
+#define SCENARIO(function)                 \
+    {                                      \
+        .name = #function, .run = function \
+    }
+
+/* A suite with one case for each of the n scenarios, `setup` and `teardown` around each: NULL is
+ * none. */
+Suite *shortage_suite(const char *name, const struct scenario *scenarios, size_t n,
+                      void (*setup)(void), void (*teardown)(void));
 
 #endif

@@ -358,45 +358,40 @@ static void edits_the_file(void)
     close_session();
 }
 
-static const struct {
-    const char *name;
-    void (*scenario)(void);
-} scenarios[] = {
-    {"creates_from_a_tenants_file", creates_from_a_tenants_file},
-    {"creates_with_cyrus", creates_with_cyrus},
-    {"creates_from_a_password_file", creates_from_a_password_file},
-    {"reloads", reloads},
-    {"reloads_pwdb", reloads_pwdb},
-    {"opens_sessions", opens_sessions},
-    {"logs_in_by_plain", logs_in_by_plain},
-    {"logs_in_by_scram", logs_in_by_scram},
-    {"logs_in_by_cyrus", logs_in_by_cyrus},
-    {"logs_in_by_text", logs_in_by_text},
-    {"edits_the_file", edits_the_file},
-    {"checks_by_openssl", checks_by_openssl},
-    {"reads_passwords_by_openssl", reads_passwords_by_openssl},
+static const struct scenario scenarios[] = {
+    SCENARIO(creates_from_a_tenants_file),
+    SCENARIO(creates_with_cyrus),
+    SCENARIO(creates_from_a_password_file),
+    SCENARIO(reloads),
+    SCENARIO(reloads_pwdb),
+    SCENARIO(opens_sessions),
+    SCENARIO(logs_in_by_plain),
+    SCENARIO(logs_in_by_scram),
+    SCENARIO(logs_in_by_cyrus),
+    SCENARIO(logs_in_by_text),
+    SCENARIO(edits_the_file),
+    SCENARIO(checks_by_openssl),
+    SCENARIO(reads_passwords_by_openssl),
 };
 
-START_TEST(each_call_fails_once)
+static void make_files(void)
 {
     tenants_path = file_temporary("");
     text_path = file_temporary("alice:pw\nbob:other\n");
     pwdb_path = file_temporary("alice@here:pw\n");
-    ck_assert_uint_gt(shortage_torture(scenarios[_i].name, scenarios[_i].scenario), 0);
+}
+
+static void remove_files(void)
+{
     unlink(tenants_path);
     unlink(text_path);
     unlink(pwdb_path);
 }
-END_TEST
 
 int main(void)
 {
     if (CRYPTO_set_mem_functions(allocate, reallocate, release) != 1)
         return EXIT_FAILURE;
-    Suite *suite = suite_create("torture_auth");
-    TCase *tcase = tcase_create("torture");
-    tcase_set_timeout(tcase, 240);
-    tcase_add_loop_test(tcase, each_call_fails_once, 0, sizeof scenarios / sizeof *scenarios);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
+    return unit_run(
+        shortage_suite("torture_auth", scenarios, N_ROWS(scenarios), make_files, remove_files));
 }

@@ -338,35 +338,26 @@ static void restores(void)
     (void)unlink(path);
 }
 
-static const struct {
-    const char *name;
-    void (*scenario)(void);
-} scenarios[] = {
-    {"creates", creates},
-    {"starts", starts},
-    {"creates_threads_and_tenants", creates_threads_and_tenants},
-    {"stores_many", stores_many},
-    {"changes_items", changes_items},
-    {"uploads", uploads},
-    {"uploads_many_at_once", uploads_many_at_once},
-    {"saves", saves},
-    {"restores", restores},
+static const struct scenario scenarios[] = {
+    SCENARIO(creates),
+    SCENARIO(starts),
+    SCENARIO(creates_threads_and_tenants),
+    SCENARIO(stores_many),
+    SCENARIO(changes_items),
+    SCENARIO(uploads),
+    SCENARIO(uploads_many_at_once),
+    SCENARIO(saves),
+    SCENARIO(restores),
 };
 
-START_TEST(each_call_fails_once)
+static void name_files(void)
 {
     snprintf(path, sizeof path, "/tmp/keepd-torture-%d", (int)getpid());
     snprintf(state_path, sizeof state_path, "%s.meta", path);
-    ck_assert_uint_gt(shortage_torture(scenarios[_i].name, scenarios[_i].scenario), 0);
 }
-END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("torture_cache");
-    TCase *tcase = tcase_create("torture");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, each_call_fails_once, 0, sizeof scenarios / sizeof *scenarios);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
+    return unit_run(
+        shortage_suite("torture_cache", scenarios, N_ROWS(scenarios), name_files, NULL));
 }

@@ -280,44 +280,13 @@ static void syncs_tenants(void)
     (void)unlink(path);
 }
 
-static const struct {
-    const char *name;
-    void (*scenario)(void);
-} scenarios[] = {
-    {"serves_datagrams", serves_datagrams}, {"renders_pages", renders_pages},
-    {"opens_the_pages", opens_the_pages},   {"hands_over", hands_over},
-    {"syncs_tenants", syncs_tenants},
+static const struct scenario scenarios[] = {
+    SCENARIO(serves_datagrams), SCENARIO(renders_pages), SCENARIO(opens_the_pages),
+    SCENARIO(hands_over),       SCENARIO(syncs_tenants),
 };
-
-START_TEST(each_call_fails_once)
-{
-    ck_assert_uint_gt(shortage_torture(scenarios[_i].name, scenarios[_i].scenario), 0);
-}
-END_TEST
-
-/* libevent's allocations are counted with ours. */
-static void *allocate(size_t n)
-{
-    return malloc(n);
-}
-
-static void *reallocate(void *p, size_t n)
-{
-    return realloc(p, n);
-}
-
-static void release(void *p)
-{
-    free(p);
-}
 
 int main(void)
 {
-    event_set_mem_functions(allocate, reallocate, release);
-    Suite *suite = suite_create("torture_doors");
-    TCase *tcase = tcase_create("torture");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, each_call_fails_once, 0, sizeof scenarios / sizeof *scenarios);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
+    event_set_mem_functions(malloc, realloc, free); /* libevent's count with ours */
+    return unit_run(shortage_suite("torture_doors", scenarios, N_ROWS(scenarios), NULL, NULL));
 }

@@ -510,60 +510,30 @@ static void reads_options(void)
     fclose(nowhere);
 }
 
-static const struct {
-    const char *name;
-    void (*scenario)(void);
-} scenarios[] = {
-    {"serves_text", serves_text},
-    {"serves_text_in_pieces", serves_text_in_pieces},
-    {"serves_meta", serves_meta},
-    {"serves_meta_in_pieces", serves_meta_in_pieces},
-    {"serves_binary", serves_binary},
-    {"serves_binary_in_pieces", serves_binary_in_pieces},
-    {"serves_a_dump", serves_a_dump},
-    {"serves_a_watcher", serves_a_watcher},
-    {"keeps_half_a_request", keeps_half_a_request},
-    {"serves_large_values", serves_large_values},
-    {"accepts", accepts},
-    {"creates_a_worker", creates_a_worker},
-    {"creates_listeners", creates_listeners},
-    {"creates_udp_sockets", creates_udp_sockets},
-    {"opens_metrics", opens_metrics},
-    {"creates_tenants", creates_tenants},
-    {"counts_prefixes", counts_prefixes},
-    {"opens_a_log", opens_a_log},
-    {"reads_options", reads_options},
+static const struct scenario scenarios[] = {
+    SCENARIO(serves_text),
+    SCENARIO(serves_text_in_pieces),
+    SCENARIO(serves_meta),
+    SCENARIO(serves_meta_in_pieces),
+    SCENARIO(serves_binary),
+    SCENARIO(serves_binary_in_pieces),
+    SCENARIO(serves_a_dump),
+    SCENARIO(serves_a_watcher),
+    SCENARIO(keeps_half_a_request),
+    SCENARIO(serves_large_values),
+    SCENARIO(accepts),
+    SCENARIO(creates_a_worker),
+    SCENARIO(creates_listeners),
+    SCENARIO(creates_udp_sockets),
+    SCENARIO(opens_metrics),
+    SCENARIO(creates_tenants),
+    SCENARIO(counts_prefixes),
+    SCENARIO(opens_a_log),
+    SCENARIO(reads_options),
 };
-
-START_TEST(each_call_fails_once)
-{
-    ck_assert_uint_gt(shortage_torture(scenarios[_i].name, scenarios[_i].scenario), 0);
-}
-END_TEST
-
-/* libevent's allocations are counted with ours. */
-static void *allocate(size_t n)
-{
-    return malloc(n);
-}
-
-static void *reallocate(void *p, size_t n)
-{
-    return realloc(p, n);
-}
-
-static void release(void *p)
-{
-    free(p);
-}
 
 int main(void)
 {
-    event_set_mem_functions(allocate, reallocate, release);
-    Suite *suite = suite_create("torture_server");
-    TCase *tcase = tcase_create("torture");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, each_call_fails_once, 0, sizeof scenarios / sizeof *scenarios);
-    suite_add_tcase(suite, tcase);
-    return unit_run(suite);
+    event_set_mem_functions(malloc, realloc, free); /* libevent's count with ours */
+    return unit_run(shortage_suite("torture_server", scenarios, N_ROWS(scenarios), NULL, NULL));
 }

@@ -89,28 +89,14 @@ static void serves(void)
     tls_destroy(&tls);
 }
 
-static const struct {
-    const char *name;
-    void (*scenario)(void);
-} scenarios[] = {
-    {"creates", creates},
-    {"reloads", reloads},
-    {"reloads_with_a_configuration", reloads_with_a_configuration},
-    {"serves", serves},
+static const struct scenario scenarios[] = {
+    SCENARIO(creates),
+    SCENARIO(reloads),
+    SCENARIO(reloads_with_a_configuration),
+    SCENARIO(serves),
 };
-
-START_TEST(each_call_fails_once)
-{
-    ck_assert_uint_gt(shortage_torture(scenarios[_i].name, scenarios[_i].scenario), 0);
-}
-END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("torture_tls");
-    TCase *tcase = tcase_create("torture");
-    tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, each_call_fails_once, 0, sizeof scenarios / sizeof *scenarios);
-    suite_add_tcase(suite, tcase);
-    return pair_run(suite);
+    return pair_run(shortage_suite("torture_tls", scenarios, N_ROWS(scenarios), NULL, NULL));
 }
