@@ -29,11 +29,6 @@ static const struct kind kinds[] = {
 #undef KIND
 };
 
-const struct kind *kind_at(size_t i)
-{
-    return i < sizeof kinds / sizeof *kinds ? &kinds[i] : NULL;
-}
-
 const struct kind *kind_find(const char *name)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)

@@ -51,6 +51,5 @@ struct kind {
 
 /* NULL when there is no such kind. */
 const struct kind *kind_find(const char *name);
-const struct kind *kind_at(size_t i);
 
 #endif

@@ -35,16 +35,6 @@ void tls_session_explain(const struct tls_session *session, struct tls_report *r
         snprintf(report_out->text, sizeof report_out->text, "%s", words[session->fault]);
 }
 
-const char *tls_session_protocol(const struct tls_session *session)
-{
-    return SSL_get_version(session->ssl);
-}
-
-const char *tls_session_cipher(const struct tls_session *session)
-{
-    return SSL_get_cipher_name(session->ssl);
-}
-
 unsigned tls_session_cipher_bits(const struct tls_session *session)
 {
     int bits = SSL_get_cipher_bits(session->ssl, NULL);

@@ -357,8 +357,3 @@ enum tls_fault tls_session_fault(const struct tls_session *session)
 {
     return session->fault;
 }
-
-enum tls_opening tls_session_opening(const struct tls_session *session)
-{
-    return session->opening;
-}

@@ -197,7 +197,7 @@ bool tls_session_is_resumed(const struct tls_session *session);
 /* Why did it end? */
 enum tls_fault {
     TLS_FAULT_NONE,     /* it has not, or with the peer's close_notify */
-    TLS_FAULT_PLAIN,    /* the first bytes were not TLS: see tls_session_opening */
+    TLS_FAULT_PLAIN,    /* the first bytes were not TLS: see tls_recognise */
     TLS_FAULT_PEER,     /* a certificate is missing, or was refused */
     TLS_FAULT_PROTOCOL, /* versions, ciphers, broken records, the peer's alert */
     TLS_FAULT_CUT,      /* the peer ended the connection without close_notify */
@@ -210,9 +210,8 @@ enum tls_fault tls_session_fault(const struct tls_session *session);
 /* A line about the fault ("error:0A00010B:SSL routines::wrong version number"), "" without one. */
 void tls_session_explain(const struct tls_session *session, struct tls_report *report_out);
 
-const char *tls_session_protocol(const struct tls_session *session); /* "TLSv1.3" */
-const char *tls_session_cipher(const struct tls_session *session);   /* OpenSSL's name */
-unsigned tls_session_cipher_bits(const struct tls_session *session); /* cyrus: external SSF */
+/* cyrus's external SSF. */
+unsigned tls_session_cipher_bits(const struct tls_session *session);
 
 /* Channel binding for SCRAM-*-PLUS: tls-exporter (RFC 9266) on TLS 1.3, tls-unique (RFC 5929) on
  * TLS 1.2 with extended master secret. False when there is none. */
@@ -267,11 +266,7 @@ enum tls_opening {
     TLS_OPENING_OTHER,
 };
 
-/* For the plain listener, on the bytes it has read. */
 enum tls_opening tls_recognise(struct slice bytes);
-
-/* For the TLS listener: what the session's first bytes were. */
-enum tls_opening tls_session_opening(const struct tls_session *session);
 
 /* Bytes for one tls_write from scattered pieces: skips n_skip bytes of them, then gives up to
  * capacity bytes. Copies into buffer unless the first piece alone fills capacity or is all there
