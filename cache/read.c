@@ -146,17 +146,26 @@ void item_describe_locked(const struct cache *cache, const struct found *found,
         item_out->cas = item_cas(found->item);
 }
 
+/* The item as it is, its bucket locked; place_close is due whatever comes of it. */
+static enum cache_result open_described(struct cache_thread *thread, struct cache_tenant *tenant,
+                                        const struct cache_key *key, uint32_t now,
+                                        struct place *place, struct cache_item *item_out)
+{
+    place_open(thread->cache, tenant, key, place);
+    enum cache_result result = item_judge(&place->found, tenant_word(tenant), now);
+    if (result == CACHE_OK)
+        item_describe_locked(thread->cache, &place->found, item_out);
+    return result;
+}
+
 NEVER_INLINE enum cache_result get_locked(struct cache_thread *thread, struct cache_tenant *tenant,
                                           const struct cache_key *key, uint32_t now,
                                           struct cache_item *item_out)
 {
     struct place place;
-    place_open(thread->cache, tenant, key, &place);
-    enum cache_result result = item_judge(&place.found, tenant_word(tenant), now);
-    if (result == CACHE_OK) {
-        item_describe_locked(thread->cache, &place.found, item_out);
+    enum cache_result result = open_described(thread, tenant, key, now, &place, item_out);
+    if (result == CACHE_OK)
         item_bump(place.found.item, now);
-    }
     place_close(&place);
     return result;
 }
@@ -256,10 +265,8 @@ static enum cache_result access_locked(struct cache_thread *thread, struct cache
                                        struct cache_item *item_out)
 {
     struct place place;
-    place_open(thread->cache, tenant, key, &place);
-    enum cache_result result = item_judge(&place.found, tenant_word(tenant), now);
+    enum cache_result result = open_described(thread, tenant, key, now, &place, item_out);
     if (result == CACHE_OK) {
-        item_describe_locked(thread->cache, &place.found, item_out);
         change(thread, &place.found, now, access, item_out);
         thread->has_views = true;
     }

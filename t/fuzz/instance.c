@@ -239,7 +239,6 @@ void line_open(struct line *line, struct instance *instance, uint32_t split)
     open_over(line, instance, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     line->conn->transport = &transport_memory;
     line->conn->transport_state = line;
-    line->conn->has_opened = true; /* only the plain transport looks for TLS first */
 }
 
 void line_open_tls(struct line *line, struct instance *instance, struct tls *tls, int fd)

@@ -29,20 +29,21 @@ static unsigned n_open(void)
     return atomic_load(&instance_server(line.instance)->n_structures);
 }
 
-/* It had bytes left of the last turn, and then began a login. */
-static void make_ready_and_busy(struct conn *conn)
+/* It had bytes left of the last turn, began a login, and is closed. */
+static struct conn *close_ready_and_busy(void)
 {
+    struct conn *conn = open_one();
     worker_make_ready(conn->worker, conn);
     conn->has_job = true;
     conn_wait_for_job(conn, not_called);
+    conn_close(conn, CLOSE_IDLE);
+    return conn;
 }
 
 START_TEST(the_job_ends_after_the_turn)
 {
-    struct conn *conn = open_one();
+    struct conn *conn = close_ready_and_busy();
     struct worker *worker = conn->worker;
-    make_ready_and_busy(conn);
-    conn_close(conn, CLOSE_IDLE);
     worker_end_turn(worker);
     ck_assert_uint_eq(n_open(), 1); /* the job thread has it */
     conn_job_done(conn);
@@ -53,10 +54,8 @@ END_TEST
 
 START_TEST(the_job_ends_within_the_turn)
 {
-    struct conn *conn = open_one();
+    struct conn *conn = close_ready_and_busy();
     struct worker *worker = conn->worker;
-    make_ready_and_busy(conn);
-    conn_close(conn, CLOSE_IDLE);
     conn_job_done(conn);
     worker_end_turn(worker);
     ck_assert_uint_eq(n_open(), 0);
