@@ -30,12 +30,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     if (getenv("KEEPD_FUZZ_SHOW") != NULL)
         fprintf(stderr, "---- sent\n%.*s\n---- whole\n%.*s\n---- split\n%.*s\n", (int)bytes.n,
-                (const char *)bytes.p, (int)lines[0].n_out, (const char *)lines[0].out,
-                (int)lines[1].n_out, (const char *)lines[1].out);
+                (const char *)bytes.p, (int)lines[0].out.n, (const char *)lines[0].out.p,
+                (int)lines[1].out.n, (const char *)lines[1].out.p);
     if (!arrival_matters(bytes)) {
         HOLDS((lines[0].conn == NULL) == (lines[1].conn == NULL));
-        HOLDS(lines[0].n_out == lines[1].n_out);
-        HOLDS(lines[0].n_out == 0 || memcmp(lines[0].out, lines[1].out, lines[0].n_out) == 0);
+        HOLDS(lines[0].out.n == lines[1].out.n);
+        HOLDS(lines[0].out.n == 0 || memcmp(lines[0].out.p, lines[1].out.p, lines[0].out.n) == 0);
     }
     line_close(&lines[0]);
     line_close(&lines[1]);

@@ -150,17 +150,6 @@ static enum io memory_readv(struct conn *conn, const struct iovec *iov, int n_io
     return IO_DONE;
 }
 
-static void append(struct line *line, const void *p, size_t n)
-{
-    if (line->capacity - line->n_out < n) {
-        line->capacity = 2 * (line->n_out + n) + 4096;
-        line->out = realloc(line->out, line->capacity);
-        HOLDS(line->out != NULL);
-    }
-    memcpy(line->out + line->n_out, p, n);
-    line->n_out += n;
-}
-
 static enum io memory_writev(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out)
 {
     struct line *line = line_of(conn);
@@ -173,7 +162,7 @@ static enum io memory_writev(struct conn *conn, const struct iovec *iov, int n_i
         return IO_WANT_WRITE;
     for (int i = 0; i < n_iov && n_left > 0; i++) {
         size_t n = iov[i].iov_len < n_left ? iov[i].iov_len : n_left;
-        append(line, iov[i].iov_base, n);
+        buffer_put(&line->out, iov[i].iov_base, n);
         n_left -= n;
     }
     return IO_DONE;
@@ -297,6 +286,6 @@ void line_close(struct line *line)
         conn_close(line->conn, CLOSE_NORMAL);
         end_turn(line);
     }
-    free(line->out);
-    line->out = NULL;
+    free(line->out.p);
+    line->out = (struct buffer){0};
 }

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "server/server.h"
+#include "t/buffer.h"
 
 #include <stdbool.h>
 
@@ -30,9 +31,7 @@ struct line {
     struct slice in;   /* what the server has not read yet */
     uint32_t split;    /* 0: all at once; otherwise the seed of short reads and writes */
     bool has_starved;  /* the last read found nothing */
-    uint8_t *out;      /* what the server sent */
-    size_t n_out;
-    size_t capacity;
+    struct buffer out; /* what the server sent */
 };
 
 void line_open(struct line *line, struct instance *instance, uint32_t split);

@@ -43,8 +43,8 @@ static void show(const struct model *m, const struct line *line)
     if (getenv("KEEPD_FUZZ_SHOW") == NULL)
         return;
     fprintf(stderr, "---- sent\n%.*s\n---- wanted\n%.*s\n---- received\n%.*s\n", (int)m->sent.n,
-            (const char *)m->sent.p, (int)m->wanted.n, (const char *)m->wanted.p, (int)line->n_out,
-            (const char *)line->out);
+            (const char *)m->sent.p, (int)m->wanted.n, (const char *)m->wanted.p, (int)line->out.n,
+            (const char *)line->out.p);
 }
 
 static void check_answers(struct model *m, const struct line *line)
@@ -56,21 +56,21 @@ static void check_answers(struct model *m, const struct line *line)
         const struct piece *piece = &m->pieces[i];
         uint64_t cas;
         if (piece->kind == PIECE_BYTES) {
-            HOLDS(line->n_out - at >= piece->n);
-            HOLDS(memcmp(line->out + at, m->wanted.p + piece->start, piece->n) == 0);
+            HOLDS(line->out.n - at >= piece->n);
+            HOLDS(memcmp(line->out.p + at, m->wanted.p + piece->start, piece->n) == 0);
             at += piece->n;
             continue;
         }
-        at += read_cas(piece->kind, line->out + at, line->n_out - at, &cas);
+        at += read_cas(piece->kind, line->out.p + at, line->out.n - at, &cas);
         check_cas(m, piece->version, cas);
     }
-    HOLDS(at == line->n_out);
+    HOLDS(at == line->out.n);
     HOLDS(line->conn != NULL);
 }
 
 static void exchange(struct model *m, struct line *line)
 {
-    line->n_out = 0;
+    line->out.n = 0;
     line_send(line, slice_of(m->sent.p, m->sent.n));
     check_answers(m, line);
     m->sent.n = m->wanted.n = m->n_pieces = 0;

@@ -4,6 +4,7 @@
 #ifndef T_FUZZ_MODEL_H
 #define T_FUZZ_MODEL_H
 
+#include "t/buffer.h"
 #include "t/fuzz/fuzz.h"
 
 #include <stdbool.h>
@@ -32,12 +33,6 @@ struct item {
     unsigned flags;
     size_t n;
     uint8_t *value;
-};
-
-struct buffer {
-    uint8_t *p;
-    size_t n;
-    size_t capacity;
 };
 
 struct model {

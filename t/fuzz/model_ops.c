@@ -6,29 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void put(struct buffer *b, const void *p, size_t n)
-{
-    if (b->capacity - b->n < n) {
-        b->capacity = 2 * (b->n + n) + 1024;
-        b->p = realloc(b->p, b->capacity);
-        HOLDS(b->p != NULL);
-    }
-    if (n > 0)
-        memcpy(b->p + b->n, p, n);
-    b->n += n;
-}
-
-__attribute__((format(printf, 2, 3))) static void print(struct buffer *b, const char *format, ...)
-{
-    char room[512];
-    va_list list;
-    va_start(list, format);
-    int n = vsnprintf(room, sizeof room, format, list);
-    va_end(list);
-    HOLDS(n >= 0 && (size_t)n < sizeof room);
-    put(b, room, (size_t)n);
-}
-
 void model_end_piece(struct model *m)
 {
     size_t start = 0;
@@ -119,10 +96,10 @@ static void put_packet(struct buffer *b, uint8_t opcode, const char *key, const 
         head[8 + i] = (uint8_t)(n_body >> (24 - 8 * i));
     for (int i = 0; i < 8; i++)
         head[16 + i] = (uint8_t)(cas >> (56 - 8 * i));
-    put(b, head, sizeof head);
-    put(b, extras, n_extras);
-    put(b, key, n_key);
-    put(b, value, n_value);
+    buffer_put(b, head, sizeof head);
+    buffer_put(b, extras, n_extras);
+    buffer_put(b, key, n_key);
+    buffer_put(b, value, n_value);
 }
 
 /* A binary answer; version 0: no cas. */
@@ -135,12 +112,12 @@ static void want_packet(struct model *m, uint8_t opcode, unsigned status, const 
     uint8_t head[24] = {0x81, opcode, 0, (uint8_t)n_key, (uint8_t)n_extras, 0, 0, (uint8_t)status};
     for (int i = 0; i < 4; i++)
         head[8 + i] = (uint8_t)(n_body >> (24 - 8 * i));
-    put(&m->wanted, head, version != 0 ? 16 : 24);
+    buffer_put(&m->wanted, head, version != 0 ? 16 : 24);
     if (version != 0)
         want_cas(m, PIECE_CAS_BYTES, version);
-    put(&m->wanted, extras, n_extras);
-    put(&m->wanted, key, n_key);
-    put(&m->wanted, value, n_value);
+    buffer_put(&m->wanted, extras, n_extras);
+    buffer_put(&m->wanted, key, n_key);
+    buffer_put(&m->wanted, value, n_value);
 }
 
 static void want_binary_error(struct model *m, uint8_t opcode, unsigned status)
@@ -200,15 +177,16 @@ static void store_in_text(struct model *m, const struct op *op, enum store_mode 
     static const char *const verbs[] = {"set", "add", "replace", "append", "prepend"};
     static const char *const answers[] = {"STORED", "NOT_FOUND", "EXISTS", "NOT_STORED"};
     bool is_quiet = (op->how & 4) != 0;
-    print(&m->sent, "%s %s %u 0 %zu", compares ? "cas" : verbs[mode], keys[op->key], op->number, n);
+    buffer_print(&m->sent, "%s %s %u 0 %zu", compares ? "cas" : verbs[mode], keys[op->key],
+                 op->number, n);
     if (compares)
-        print(&m->sent, " %llu", (unsigned long long)cas);
-    print(&m->sent, is_quiet ? " noreply\r\n" : "\r\n");
+        buffer_print(&m->sent, " %llu", (unsigned long long)cas);
+    buffer_print(&m->sent, is_quiet ? " noreply\r\n" : "\r\n");
     enum outcome outcome = store(m, op, mode, value, n, compares, cas);
     if (!is_quiet)
-        print(&m->wanted, "%s\r\n", answers[outcome]);
-    put(&m->sent, value, n);
-    put(&m->sent, "\r\n", 2);
+        buffer_print(&m->wanted, "%s\r\n", answers[outcome]);
+    buffer_put(&m->sent, value, n);
+    buffer_put(&m->sent, "\r\n", 2);
 }
 
 static void store_in_meta(struct model *m, const struct op *op, enum store_mode mode,
@@ -216,24 +194,24 @@ static void store_in_meta(struct model *m, const struct op *op, enum store_mode 
 {
     static const char *const answers[] = {"HD", "NF", "EX", "NS"};
     bool is_quiet = (op->how & 4) != 0;
-    print(&m->sent, "ms %s %zu F%u M%c", keys[op->key], n, op->number, "SERAP"[mode]);
+    buffer_print(&m->sent, "ms %s %zu F%u M%c", keys[op->key], n, op->number, "SERAP"[mode]);
     if (compares)
-        print(&m->sent, " C%llu", (unsigned long long)cas);
-    print(&m->sent, is_quiet ? " q\r\n" : " k c\r\n");
-    put(&m->sent, value, n);
-    put(&m->sent, "\r\n", 2);
+        buffer_print(&m->sent, " C%llu", (unsigned long long)cas);
+    buffer_print(&m->sent, is_quiet ? " q\r\n" : " k c\r\n");
+    buffer_put(&m->sent, value, n);
+    buffer_put(&m->sent, "\r\n", 2);
     enum outcome outcome = store(m, op, mode, value, n, compares, cas);
     if (is_quiet && outcome == DONE)
         return;
-    print(&m->wanted, "%s", answers[outcome]);
+    buffer_print(&m->wanted, "%s", answers[outcome]);
     if (!is_quiet) {
-        print(&m->wanted, " k%s c", keys[op->key]);
+        buffer_print(&m->wanted, " k%s c", keys[op->key]);
         if (outcome == DONE)
             want_cas(m, PIECE_CAS_DIGITS, m->items[op->key].version);
         else
-            put(&m->wanted, "0", 1);
+            buffer_put(&m->wanted, "0", 1);
     }
-    put(&m->wanted, "\r\n", 2);
+    buffer_put(&m->wanted, "\r\n", 2);
 }
 
 static void store_in_binary(struct model *m, const struct op *op, enum store_mode mode,
@@ -281,8 +259,8 @@ static void do_store(struct model *m, const struct op *op, enum model_dialect di
 static void want_value(struct model *m, const struct op *op)
 {
     const struct item *item = &m->items[op->key];
-    put(&m->wanted, item->value, item->n);
-    put(&m->wanted, "\r\n", 2);
+    buffer_put(&m->wanted, item->value, item->n);
+    buffer_put(&m->wanted, "\r\n", 2);
 }
 
 static void get_in_text(struct model *m, const struct op *op)
@@ -290,42 +268,42 @@ static void get_in_text(struct model *m, const struct op *op)
     const struct item *item = &m->items[op->key];
     bool wants_cas = (op->how & 4) != 0;
     unsigned n_times = 1 + op->number % 3; /* one line with the key so often */
-    print(&m->sent, (op->how & 8) ? "%s 0" : "%s",
-          (op->how & 8) ? (wants_cas ? "gats" : "gat") : (wants_cas ? "gets" : "get"));
+    buffer_print(&m->sent, (op->how & 8) ? "%s 0" : "%s",
+                 (op->how & 8) ? (wants_cas ? "gats" : "gat") : (wants_cas ? "gets" : "get"));
     for (unsigned i = 0; i < n_times; i++) {
-        print(&m->sent, " %s", keys[op->key]);
+        buffer_print(&m->sent, " %s", keys[op->key]);
         if (!item->is_there)
             continue;
-        print(&m->wanted, "VALUE %s %u %zu", keys[op->key], item->flags, item->n);
+        buffer_print(&m->wanted, "VALUE %s %u %zu", keys[op->key], item->flags, item->n);
         if (wants_cas) {
-            put(&m->wanted, " ", 1);
+            buffer_put(&m->wanted, " ", 1);
             want_cas(m, PIECE_CAS_DIGITS, item->version);
         }
-        put(&m->wanted, "\r\n", 2);
+        buffer_put(&m->wanted, "\r\n", 2);
         want_value(m, op);
     }
-    put(&m->sent, "\r\n", 2);
-    print(&m->wanted, "END\r\n");
+    buffer_put(&m->sent, "\r\n", 2);
+    buffer_print(&m->wanted, "END\r\n");
 }
 
 static void get_in_meta(struct model *m, const struct op *op)
 {
     const struct item *item = &m->items[op->key];
     bool is_quiet = (op->how & 4) != 0, wants_value = (op->how & 8) != 0;
-    print(&m->sent, "mg %s f O%u%s%s c\r\n", keys[op->key], op->number, wants_value ? " v" : "",
-          is_quiet ? " q" : "");
+    buffer_print(&m->sent, "mg %s f O%u%s%s c\r\n", keys[op->key], op->number,
+                 wants_value ? " v" : "", is_quiet ? " q" : "");
     if (!item->is_there) {
         if (!is_quiet)
-            print(&m->wanted, "EN O%u\r\n", op->number);
+            buffer_print(&m->wanted, "EN O%u\r\n", op->number);
         return;
     }
     if (wants_value)
-        print(&m->wanted, "VA %zu", item->n);
+        buffer_print(&m->wanted, "VA %zu", item->n);
     else
-        print(&m->wanted, "HD");
-    print(&m->wanted, " f%u O%u c", item->flags, op->number);
+        buffer_print(&m->wanted, "HD");
+    buffer_print(&m->wanted, " f%u O%u c", item->flags, op->number);
     want_cas(m, PIECE_CAS_DIGITS, item->version);
-    put(&m->wanted, "\r\n", 2);
+    buffer_put(&m->wanted, "\r\n", 2);
     if (wants_value)
         want_value(m, op);
 }
@@ -363,12 +341,12 @@ static void do_delete(struct model *m, const struct op *op, enum model_dialect d
     struct item *item = &m->items[op->key];
     bool was_there = item->is_there;
     if (dialect == DIALECT_OF_TEXT) {
-        print(&m->sent, "delete %s\r\n", keys[op->key]);
-        print(&m->wanted, was_there ? "DELETED\r\n" : "NOT_FOUND\r\n");
+        buffer_print(&m->sent, "delete %s\r\n", keys[op->key]);
+        buffer_print(&m->wanted, was_there ? "DELETED\r\n" : "NOT_FOUND\r\n");
     } else if (dialect == DIALECT_OF_META) {
-        print(&m->sent, "md %s%s\r\n", keys[op->key], (op->how & 4) ? " q" : "");
+        buffer_print(&m->sent, "md %s%s\r\n", keys[op->key], (op->how & 4) ? " q" : "");
         if (!was_there || !(op->how & 4))
-            print(&m->wanted, was_there ? "HD\r\n" : "NF\r\n");
+            buffer_print(&m->wanted, was_there ? "HD\r\n" : "NF\r\n");
     } else {
         uint8_t opcode = (op->how & 4) ? 0x14 : 0x04;
         put_packet(&m->sent, opcode, keys[op->key], NULL, 0, NULL, 0, 0);
@@ -386,11 +364,11 @@ static void do_touch(struct model *m, const struct op *op, enum model_dialect di
     struct item *item = &m->items[op->key];
     bool was_there = item->is_there, ends = (op->how & 12) == 12;
     if (dialect == DIALECT_OF_TEXT) {
-        print(&m->sent, "touch %s %d\r\n", keys[op->key], ends ? -1 : 0);
-        print(&m->wanted, was_there ? "TOUCHED\r\n" : "NOT_FOUND\r\n");
+        buffer_print(&m->sent, "touch %s %d\r\n", keys[op->key], ends ? -1 : 0);
+        buffer_print(&m->wanted, was_there ? "TOUCHED\r\n" : "NOT_FOUND\r\n");
     } else if (dialect == DIALECT_OF_META) {
-        print(&m->sent, "mg %s T%d\r\n", keys[op->key], ends ? -1 : 0);
-        print(&m->wanted, was_there ? "HD\r\n" : "EN\r\n");
+        buffer_print(&m->sent, "mg %s T%d\r\n", keys[op->key], ends ? -1 : 0);
+        buffer_print(&m->wanted, was_there ? "HD\r\n" : "EN\r\n");
     } else {
         ends = false; /* negative numbers cannot be said */
         uint8_t exptime[4] = {0}, flags[4] = {0, 0, 0, (uint8_t)item->flags};
@@ -408,13 +386,14 @@ static void count_in_text(struct model *m, const struct op *op, bool is_decr, ui
                           bool is_number)
 {
     const struct item *item = &m->items[op->key];
-    print(&m->sent, "%s %s %u\r\n", is_decr ? "decr" : "incr", keys[op->key], op->number);
+    buffer_print(&m->sent, "%s %s %u\r\n", is_decr ? "decr" : "incr", keys[op->key], op->number);
     if (!item->is_there)
-        print(&m->wanted, "NOT_FOUND\r\n");
+        buffer_print(&m->wanted, "NOT_FOUND\r\n");
     else if (!is_number)
-        print(&m->wanted, "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+        buffer_print(&m->wanted,
+                     "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
     else
-        print(&m->wanted, "%llu\r\n", (unsigned long long)number);
+        buffer_print(&m->wanted, "%llu\r\n", (unsigned long long)number);
 }
 
 static void count_in_meta(struct model *m, const struct op *op, bool is_decr, uint64_t number,
@@ -422,14 +401,15 @@ static void count_in_meta(struct model *m, const struct op *op, bool is_decr, ui
 {
     char digits[32];
     const struct item *item = &m->items[op->key];
-    print(&m->sent, "ma %s v D%u%s\r\n", keys[op->key], op->number, is_decr ? " MD" : " MI");
+    buffer_print(&m->sent, "ma %s v D%u%s\r\n", keys[op->key], op->number, is_decr ? " MD" : " MI");
     if (!item->is_there)
-        print(&m->wanted, "NF\r\n");
+        buffer_print(&m->wanted, "NF\r\n");
     else if (!is_number)
-        print(&m->wanted, "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+        buffer_print(&m->wanted,
+                     "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
     else
-        print(&m->wanted, "VA %d\r\n%s\r\n",
-              snprintf(digits, sizeof digits, "%llu", (unsigned long long)number), digits);
+        buffer_print(&m->wanted, "VA %d\r\n%s\r\n",
+                     snprintf(digits, sizeof digits, "%llu", (unsigned long long)number), digits);
 }
 
 /* What is not there is created with 7, when the exptime is 0. */
@@ -492,8 +472,8 @@ static void do_flush(struct model *m, const struct op *op, enum model_dialect di
         put_packet(&m->sent, 8, NULL, NULL, 0, NULL, 0, 0);
         want_packet(m, 8, 0, NULL, NULL, 0, NULL, 0, 0);
     } else {
-        print(&m->sent, "flush_all\r\n");
-        print(&m->wanted, "OK\r\n");
+        buffer_print(&m->sent, "flush_all\r\n");
+        buffer_print(&m->wanted, "OK\r\n");
     }
     for (int i = 0; i < N_KEYS; i++)
         m->items[i].is_there = false;

@@ -289,9 +289,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     for (size_t i = 0; i < n_ops; i++)
         operate(c, &line, ops[2 * i], ops[2 * i + 1]);
     finish(c, &line);
-    size_t n_all = plain.n_out < sizeof c->answers ? plain.n_out : sizeof c->answers;
+    size_t n_all = plain.out.n < sizeof c->answers ? plain.out.n : sizeof c->answers;
     HOLDS(c->n_answers <= n_all);
-    HOLDS(c->n_answers == 0 || memcmp(c->answers, plain.out, c->n_answers) == 0);
+    HOLDS(c->n_answers == 0 || memcmp(c->answers, plain.out.p, c->n_answers) == 0);
     if (!c->is_damaged && !c->has_ended) {
         HOLDS(c->n_answers == n_all);
         HOLDS((line.conn == NULL) == (plain.conn == NULL));

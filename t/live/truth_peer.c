@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "t/buffer.h"
+
 #define N_ASKED_MAX 64
 #define N_PACKET    24
 
@@ -22,13 +24,9 @@ struct peer {
     enum dialect dialect;
     uint32_t next_opaque; /* of the next ask */
     uint32_t due_opaque;  /* of the next answer */
-    char *out;
-    size_t n_out;
-    size_t out_capacity;
-    char *in;
-    size_t at;
-    size_t n_in;
-    size_t in_capacity;
+    struct buffer out;
+    struct buffer in;
+    size_t at; /* in `in`: what was not looked at yet */
     jmp_buf *loss;
 };
 
@@ -52,66 +50,40 @@ static _Noreturn void lose(struct peer *peer, const char *how)
     longjmp(*peer->loss, 1);
 }
 
-static void put(struct peer *peer, const void *p, size_t n)
-{
-    if (peer->out_capacity - peer->n_out < n) {
-        peer->out_capacity = 2 * (peer->n_out + n) + 4096;
-        peer->out = realloc(peer->out, peer->out_capacity);
-        if (peer->out == NULL)
-            surprise("out of memory");
-    }
-    memcpy(peer->out + peer->n_out, p, n);
-    peer->n_out += n;
-}
-
-__attribute__((format(printf, 2, 3))) static void print(struct peer *peer, const char *format, ...)
-{
-    char room[512];
-    va_list list;
-    va_start(list, format);
-    int n = vsnprintf(room, sizeof room, format, list);
-    va_end(list);
-    put(peer, room, (size_t)n);
-}
-
 static void send_all(struct peer *peer)
 {
-    for (size_t at = 0; at < peer->n_out;) {
-        size_t n_left = peer->n_out - at;
-        ssize_t n = peer->ssl != NULL ? SSL_write(peer->ssl, peer->out + at, (int)n_left)
-                                      : send(peer->fd, peer->out + at, n_left, MSG_NOSIGNAL);
+    for (size_t at = 0; at < peer->out.n;) {
+        size_t n_left = peer->out.n - at;
+        ssize_t n = peer->ssl != NULL ? SSL_write(peer->ssl, peer->out.p + at, (int)n_left)
+                                      : send(peer->fd, peer->out.p + at, n_left, MSG_NOSIGNAL);
         if (n <= 0)
             lose(peer, "the server took no more bytes");
         at += (size_t)n;
     }
-    peer->n_out = 0;
+    peer->out.n = 0;
 }
 
 /* At least n bytes are there; what was asked is sent first. */
 static const char *have(struct peer *peer, size_t n)
 {
-    if (peer->n_out > 0)
+    if (peer->out.n > 0)
         send_all(peer);
-    if (peer->n_in - peer->at < n && peer->at > 0) {
-        memmove(peer->in, peer->in + peer->at, peer->n_in - peer->at);
-        peer->n_in -= peer->at;
+    if (peer->in.n - peer->at < n && peer->at > 0) {
+        memmove(peer->in.p, peer->in.p + peer->at, peer->in.n - peer->at);
+        peer->in.n -= peer->at;
         peer->at = 0;
     }
-    if (peer->in_capacity < n + 65536) {
-        peer->in_capacity = 2 * n + 131072;
-        peer->in = realloc(peer->in, peer->in_capacity);
-        if (peer->in == NULL)
-            surprise("out of memory");
-    }
-    while (peer->n_in - peer->at < n) {
-        size_t n_room = peer->in_capacity - peer->n_in;
-        ssize_t n_now = peer->ssl != NULL ? SSL_read(peer->ssl, peer->in + peer->n_in, (int)n_room)
-                                          : recv(peer->fd, peer->in + peer->n_in, n_room, 0);
+    while (peer->in.n - peer->at < n) {
+        buffer_reserve(&peer->in, 65536);
+        size_t n_room = peer->in.capacity - peer->in.n;
+        ssize_t n_now = peer->ssl != NULL
+                            ? SSL_read(peer->ssl, peer->in.p + peer->in.n, (int)n_room)
+                            : recv(peer->fd, peer->in.p + peer->in.n, n_room, 0);
         if (n_now <= 0)
             lose(peer, "the server closed or is silent");
-        peer->n_in += (size_t)n_now;
+        peer->in.n += (size_t)n_now;
     }
-    return peer->in + peer->at;
+    return (char *)peer->in.p + peer->at;
 }
 
 /* The next line, ended by a NUL in place of CR LF. */
@@ -119,8 +91,8 @@ static char *line(struct peer *peer)
 {
     for (size_t n = 1;;) {
         have(peer, n);
-        char *start = peer->in + peer->at;
-        char *end = memchr(start, '\n', peer->n_in - peer->at);
+        char *start = (char *)peer->in.p + peer->at;
+        char *end = memchr(start, '\n', peer->in.n - peer->at);
         if (end != NULL) {
             if (end == start || end[-1] != '\r')
                 surprise("a line without CR");
@@ -128,7 +100,7 @@ static char *line(struct peer *peer)
             peer->at += (size_t)(end + 1 - start);
             return start;
         }
-        n = peer->n_in - peer->at + 1;
+        n = peer->in.n - peer->at + 1;
         if (n > 4096)
             surprise("a line without end");
     }
@@ -157,10 +129,10 @@ static void put_packet(struct peer *peer, uint8_t opcode, const char *key, size_
     put_be(head + 8, strlen(key) + n_extras + n, 4);
     put_be(head + 12, peer->next_opaque++, 4);
     put_be(head + 16, cas, 8);
-    put(peer, head, sizeof head);
-    put(peer, extras, n_extras);
-    put(peer, key, strlen(key));
-    put(peer, value, n);
+    buffer_put(&peer->out, head, sizeof head);
+    buffer_put(&peer->out, extras, n_extras);
+    buffer_put(&peer->out, key, strlen(key));
+    buffer_put(&peer->out, value, n);
 }
 
 struct packet {
@@ -203,8 +175,8 @@ static void login(struct peer *peer, const struct peer_config *config)
             surprise("login refused");
         return;
     }
-    print(peer, "set login 0 0 %zu\r\n%s %s\r\n", n_user + n_password + 1, config->user,
-          config->password);
+    buffer_print(&peer->out, "set login 0 0 %zu\r\n%s %s\r\n", n_user + n_password + 1,
+                 config->user, config->password);
     const char *answer = line(peer);
     if (strcmp(answer, "STORED") != 0)
         surprise("login refused: %s", answer);
@@ -271,7 +243,7 @@ struct peer *peer_create(const struct peer_config *config, enum dialect dialect)
         if (n_tries == (config->is_patient ? 6000 : 0))
             surprise("no %s in %u tries: %s", peer->failed, n_tries + 1, strerror(errno));
         hang_up(peer);
-        peer->n_in = peer->at = peer->n_out = 0;
+        peer->in.n = peer->at = peer->out.n = 0;
         peer->next_opaque = peer->due_opaque = 0;
         usleep(10000);
     }
@@ -283,8 +255,8 @@ void peer_destroy(struct peer **peer)
     struct peer *p = *peer;
     *peer = NULL;
     hang_up(p);
-    free(p->in);
-    free(p->out);
+    free(p->in.p);
+    free(p->out.p);
     free(p);
 }
 
@@ -316,17 +288,19 @@ static void put_store(struct peer *peer, const char *key, const struct stored *s
         return;
     }
     if (peer->dialect == IN_META)
-        print(peer, "ms %s %zu O%u M%c", key, n, peer->next_opaque++, "SEA"[stored->mode]);
+        buffer_print(&peer->out, "ms %s %zu O%u M%c", key, n, peer->next_opaque++,
+                     "SEA"[stored->mode]);
     else
-        print(peer, "%s %s 0 %u %zu", stored->cas != 0 ? "cas" : verbs[stored->mode], key,
-              stored->ttl, n);
+        buffer_print(&peer->out, "%s %s 0 %u %zu", stored->cas != 0 ? "cas" : verbs[stored->mode],
+                     key, stored->ttl, n);
     if (stored->cas != 0)
-        print(peer, peer->dialect == IN_META ? " C%llu" : " %llu", (unsigned long long)stored->cas);
+        buffer_print(&peer->out, peer->dialect == IN_META ? " C%llu" : " %llu",
+                     (unsigned long long)stored->cas);
     if (stored->ttl != 0 && peer->dialect == IN_META)
-        print(peer, " T%u", stored->ttl);
-    put(peer, "\r\n", 2);
-    put(peer, stored->value, n);
-    put(peer, "\r\n", 2);
+        buffer_print(&peer->out, " T%u", stored->ttl);
+    buffer_put(&peer->out, "\r\n", 2);
+    buffer_put(&peer->out, stored->value, n);
+    buffer_put(&peer->out, "\r\n", 2);
 }
 
 void ask_store(struct peer *peer, enum store_mode mode, const char *key, const char *value,
@@ -403,9 +377,9 @@ void ask_get(struct peer *peer, const char *key)
     if (peer->dialect == IN_BINARY)
         put_packet(peer, 0, key, 0, "", "", 0, 0);
     else if (peer->dialect == IN_META)
-        print(peer, "mg %s c v O%u\r\n", key, peer->next_opaque++);
+        buffer_print(&peer->out, "mg %s c v O%u\r\n", key, peer->next_opaque++);
     else
-        print(peer, "gets %s\r\n", key);
+        buffer_print(&peer->out, "gets %s\r\n", key);
 }
 
 static bool text_value(struct peer *peer, const char *key, struct value *out)
@@ -464,9 +438,9 @@ void ask_delete(struct peer *peer, const char *key)
     if (peer->dialect == IN_BINARY)
         put_packet(peer, 4, key, 0, "", "", 0, 0);
     else if (peer->dialect == IN_META)
-        print(peer, "md %s O%u\r\n", key, peer->next_opaque++);
+        buffer_print(&peer->out, "md %s O%u\r\n", key, peer->next_opaque++);
     else
-        print(peer, "delete %s\r\n", key);
+        buffer_print(&peer->out, "delete %s\r\n", key);
 }
 
 enum outcome answer_delete(struct peer *peer)
@@ -480,9 +454,9 @@ void ask_incr(struct peer *peer, const char *key)
     if (peer->dialect == IN_BINARY)
         put_packet(peer, 5, key, 20, extras, "", 0, 0);
     else if (peer->dialect == IN_META)
-        print(peer, "ma %s v O%u\r\n", key, peer->next_opaque++);
+        buffer_print(&peer->out, "ma %s v O%u\r\n", key, peer->next_opaque++);
     else
-        print(peer, "incr %s 1\r\n", key);
+        buffer_print(&peer->out, "incr %s 1\r\n", key);
 }
 
 bool answer_incr(struct peer *peer, uint64_t *number_out)
@@ -513,6 +487,6 @@ bool answer_incr(struct peer *peer, uint64_t *number_out)
 
 void command(struct peer *peer, const char *text)
 {
-    print(peer, "%s\r\n", text);
+    buffer_print(&peer->out, "%s\r\n", text);
     (void)line(peer);
 }

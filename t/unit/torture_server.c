@@ -117,7 +117,7 @@ static const char *skip_lines(const char *at, const char *end)
  * was closed may owe some. */
 static void check_answers(const struct line *line, const struct exchange *exchanges)
 {
-    const char *at = (const char *)line->out, *end = at + line->n_out;
+    const char *at = (const char *)line->out.p, *end = at + line->out.n;
     for (size_t i = 0; exchanges[i].request != NULL && exchanges[i].answer != NULL; i++) {
         const char *answer = exchanges[i].answer;
         if (at == end && line->conn == NULL)
@@ -158,9 +158,7 @@ static void check_answers(const struct line *line, const struct exchange *exchan
 static void open_line(struct line *line, uint32_t split)
 {
     line_open(line, instance, split);
-    line->out = malloc(ROOM);
-    ck_assert_ptr_nonnull(line->out);
-    line->capacity = ROOM;
+    buffer_reserve(&line->out, ROOM);
 }
 
 static void expect(const char *request, const char *answer)
@@ -168,8 +166,8 @@ static void expect(const char *request, const char *answer)
     struct line line;
     open_line(&line, 0);
     line_send(&line, slice_str(request));
-    ck_assert_msg(slice_is(slice_of(line.out, line.n_out), answer), "'%s' is answered '%.*s'",
-                  request, (int)line.n_out, (const char *)line.out);
+    ck_assert_msg(slice_is(slice_of(line.out.p, line.out.n), answer), "'%s' is answered '%.*s'",
+                  request, (int)line.out.n, (const char *)line.out.p);
     line_close(&line);
 }
 
@@ -256,7 +254,7 @@ static void serves_large_values(void)
     if (line.conn != NULL)
         line_send(&line, SLICE("get large large\r\n"));
     shortage_end();
-    struct slice out = slice_of(line.out, line.n_out);
+    struct slice out = slice_of(line.out.p, line.out.n);
     ck_assert(line.conn != NULL || shortage_has_struck());
     if (!shortage_has_struck()) {
         ck_assert_uint_gt(out.n, 2 * LARGE);
@@ -311,8 +309,8 @@ static void serve_binary(uint32_t split)
     shortage_begin();
     line_send(&line, slice_of(bytes, (size_t)(at - bytes)));
     shortage_end();
-    for (size_t n = 0; n + 24 <= line.n_out; i++) {
-        const uint8_t *answer = line.out + n;
+    for (size_t n = 0; n + 24 <= line.out.n; i++) {
+        const uint8_t *answer = line.out.p + n;
         unsigned status = answer[6] * 256u + answer[7];
         ck_assert_uint_eq(answer[0], 0x81);
         ck_assert_uint_eq(answer[1], packets[i].opcode);
