@@ -58,6 +58,6 @@ bool verifier_shares_derivation(const struct verifier *a, const struct verifier 
 /* HMAC-SHA-256 of two parts: tags of the caches, salts of users that do not exist. False when the
  * library has no memory; tag_out is undefined then. */
 MUST_USE bool verifier_tag(struct slice key, struct slice first, struct slice second,
-                  uint8_t tag_out[VERIFIER_TAG_SIZE]);
+                           uint8_t tag_out[VERIFIER_TAG_SIZE]);
 
 #endif

@@ -127,7 +127,7 @@ static size_t binary_tail(const struct request *request, const struct reply *rep
 }
 
 static size_t binary_whole(const struct request *request, const struct reply *reply,
-                         struct slice value, uint8_t *out)
+                           struct slice value, uint8_t *out)
 {
     return put_whole(binary_head, binary_tail, request, reply, value, out);
 }

@@ -104,8 +104,8 @@ static enum execute_result stats_general(const struct command *c)
 #define STAT_U64(name, value)  stat_u64(&list, name, (uint64_t)(value));
 #define STAT_TEXT(name, value) stat_text(&list, name, value);
 #define STAT_TIME(name, value) stat_time(&list, name, value);
-#define STAT_IF(condition, name, value)                                                            \
-    if (condition)                                                                                 \
+#define STAT_IF(condition, name, value) \
+    if (condition)                      \
         stat_u64(&list, name, (uint64_t)(value));
 #include "server/stats.def"
 #undef STAT_U64
@@ -290,16 +290,16 @@ static enum execute_result stats_detail(const struct command *c)
     struct server *server = c->conn->worker->server;
     struct slice what = request_arg(c->request, 1);
     if (!server->settings->allows_dump)
-        return command_end(answer_text(c->conn, c->request,
-                                       SLICE("CLIENT_ERROR stats detail not allowed")));
+        return command_end(
+            answer_text(c->conn, c->request, SLICE("CLIENT_ERROR stats detail not allowed")));
     if (slice_is(what, "dump"))
         return detail_dump(c);
     if (slice_is(what, "on") || slice_is(what, "off")) {
         prefixes_turn(c->conn->session.tenant->prefixes, slice_is(what, "on"));
         return answer_done(c, STATUS_OK);
     }
-    return command_end(answer_text(c->conn, c->request,
-                                   SLICE("CLIENT_ERROR usage: stats detail on|off|dump")));
+    return command_end(
+        answer_text(c->conn, c->request, SLICE("CLIENT_ERROR usage: stats detail on|off|dump")));
 }
 
 static enum execute_result stats_reset(const struct command *c)
@@ -315,17 +315,16 @@ static enum execute_result stats_cachedump(const struct command *c)
 {
     uint64_t id, n_max;
     if (!c->conn->worker->server->settings->allows_dump)
-        return command_end(answer_text(c->conn, c->request,
-                                       SLICE("CLIENT_ERROR stats cachedump not allowed")));
+        return command_end(
+            answer_text(c->conn, c->request, SLICE("CLIENT_ERROR stats cachedump not allowed")));
     if (request_n_args(c->request) < 3)
-        return command_end(answer_text(c->conn, c->request,
-                                       SLICE("CLIENT_ERROR bad command line")));
+        return command_end(
+            answer_text(c->conn, c->request, SLICE("CLIENT_ERROR bad command line")));
     if (!number_parse_u64(request_arg(c->request, 1), UINT32_MAX, &id) ||
         !number_parse_u64(request_arg(c->request, 2), UINT32_MAX, &n_max))
         return command_end(answer_status(c->conn, c->request, STATUS_BAD_FORMAT));
     if (id >= 64)
-        return command_end(answer_text(c->conn, c->request,
-                                       SLICE("CLIENT_ERROR Illegal slab id")));
+        return command_end(answer_text(c->conn, c->request, SLICE("CLIENT_ERROR Illegal slab id")));
     if (!stream_begin(c->conn, STREAM_CACHEDUMP, 1ull << id, n_max))
         return EXECUTE_CLOSE;
     return EXECUTE_MOVED;
@@ -345,14 +344,22 @@ struct stats_row {
 };
 
 static const struct stats_row rows[] = {
-    {"settings", stats_settings, false},   {"items", stats_items, false},
-    {"slabs", stats_slabs, false},         {"sizes", stats_sizes, false},
-    {"conns", stats_conns, false},         {"detail", stats_detail, false},
-    {"reset", stats_reset, false},         {"cachedump", stats_cachedump, true},
-    {"extstore", stats_nothing, false},    {"tenants", command_stats_tenants, false},
-    {"auth", command_stats_auth, false},   {"denials", command_stats_denials, false},
-    {"authlog", command_stats_authlog, false}, {"tls", command_stats_tls, false},
-    {"latency", command_stats_latency, false}, {"topkeys", command_stats_topkeys, false},
+    {"settings", stats_settings, false},
+    {"items", stats_items, false},
+    {"slabs", stats_slabs, false},
+    {"sizes", stats_sizes, false},
+    {"conns", stats_conns, false},
+    {"detail", stats_detail, false},
+    {"reset", stats_reset, false},
+    {"cachedump", stats_cachedump, true},
+    {"extstore", stats_nothing, false},
+    {"tenants", command_stats_tenants, false},
+    {"auth", command_stats_auth, false},
+    {"denials", command_stats_denials, false},
+    {"authlog", command_stats_authlog, false},
+    {"tls", command_stats_tls, false},
+    {"latency", command_stats_latency, false},
+    {"topkeys", command_stats_topkeys, false},
     {"advisor", command_stats_advisor, false},
 };
 

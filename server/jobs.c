@@ -7,8 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define JOB_NICE 10 /* a storm of handshakes must not take the processor from established clients \
-                     */
+/* A storm of handshakes must not take the processor from established clients. */
+#define JOB_NICE 10
 
 struct jobs {
     pthread_mutex_t lock; /* covers what follows */

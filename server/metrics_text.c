@@ -145,9 +145,9 @@ static void print_tenant_row(void *arg, struct tenant *tenant)
 static void print_tenants(struct page *page)
 {
     page->row = 0;
-#define TENANT_METRIC(name, type, help, value)                                                     \
-    print_head(page, "keepd_tenant_" name, type, help);                                            \
-    tenants_each(page->f->server->tenants, print_tenant_row, page);                                \
+#define TENANT_METRIC(name, type, help, value)                      \
+    print_head(page, "keepd_tenant_" name, type, help);             \
+    tenants_each(page->f->server->tenants, print_tenant_row, page); \
     page->row++;
 #include "server/tenant_metrics.def"
 #undef TENANT_METRIC

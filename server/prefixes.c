@@ -149,8 +149,7 @@ static size_t render(const struct prefix *e, char *out, size_t room)
     size_t n = (size_t)snprintf(out, room, "PREFIX ");
     memcpy(out + n, e->name, e->n);
     n += e->n;
-    n += (size_t)snprintf(out + n, room - n,
-                          " get %llu hit %llu set %llu del %llu\r\n",
+    n += (size_t)snprintf(out + n, room - n, " get %llu hit %llu set %llu del %llu\r\n",
                           (unsigned long long)e->n_get, (unsigned long long)e->n_hit,
                           (unsigned long long)e->n_set, (unsigned long long)e->n_delete);
     return n;

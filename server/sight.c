@@ -56,8 +56,8 @@ static void tell_idle(int fd, uint32_t idle_s, sight_visit *visit, void *arg)
 static void tell_conn(const struct conn *conn, uint32_t now, sight_visit *visit, void *arg)
 {
     char text[ADDRESS_TEXT_MAX];
-    uint32_t active = atomic_load_explicit(&((struct conn *)conn)->last_active,
-                                           memory_order_relaxed);
+    uint32_t active =
+        atomic_load_explicit(&((struct conn *)conn)->last_active, memory_order_relaxed);
     address_render(&conn->peer, text, sizeof text);
     tell(conn->fd, "addr", text, visit, arg);
     tell(conn->fd, "listen_addr", listener_name(conn->listener), visit, arg);
@@ -108,8 +108,8 @@ void sight_conns(struct server *server, const struct tenant *tenant, uint32_t no
         struct worker *worker = server->workers[i];
         pthread_mutex_lock(&worker->conns_lock);
         for (const struct conn *conn = worker->conns; conn != NULL; conn = conn->next) {
-            const struct tenant *its = atomic_load_explicit(&((struct conn *)conn)->shown_tenant,
-                                                            memory_order_relaxed);
+            const struct tenant *its =
+                atomic_load_explicit(&((struct conn *)conn)->shown_tenant, memory_order_relaxed);
             if (tenant == NULL || its == tenant)
                 tell_conn(conn, now, visit, arg);
         }

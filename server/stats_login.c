@@ -65,7 +65,8 @@ enum execute_result command_stats_denials(const struct command *c)
 static void visit_record(void *arg, const struct auth_record *r)
 {
     char line[2048], user[512], mechanism[128], reason[400];
-    snprintf(line, sizeof line, "time=%lld event=%s user=%s mechanism=%s address=%s reason=%s count=%u",
+    snprintf(line, sizeof line,
+             "time=%lld event=%s user=%s mechanism=%s address=%s reason=%s count=%u",
              (long long)r->wall_s, auth_event_word(r->kind),
              clean(r->user, strlen(r->user), user, sizeof user),
              clean(r->mechanism, strlen(r->mechanism), mechanism, sizeof mechanism), r->address,

@@ -13,8 +13,8 @@ static void tell(struct stat_list *list, struct tenant *tenant)
     char name[192];
     tenant_counts_read(tenant, &totals);
     cache_stats_read(list->c->conn->worker->server->cache, tenant->cache, &cache);
-#define TENANT_STAT(label, value)                                                                  \
-    snprintf(name, sizeof name, "%s:%s", tenant->name, label);                                     \
+#define TENANT_STAT(label, value)                              \
+    snprintf(name, sizeof name, "%s:%s", tenant->name, label); \
     stat_u64(list, name, (uint64_t)(value));
     TENANT_STAT("limit_maxbytes", cache.bytes_limit)
     TENANT_STAT("bytes", cache.bytes)

@@ -24,7 +24,9 @@ enum execute_result command_stats_tls(const struct command *c)
     stat_u64(&list, "loaded", (uint64_t)info.loaded_s);
     stat_u64(&list, "last_reload", (uint64_t)info.last_reload_s);
     stat_text(&list, "last_reload_result",
-              info.last_reload_s == 0 ? "never" : info.last_reload_worked ? "ok" : info.last_reload_text);
+              info.last_reload_s == 0   ? "never"
+              : info.last_reload_worked ? "ok"
+                                        : info.last_reload_text);
     stat_u64(&list, "sessions", info.n_sessions);
     stat_u64(&list, "sessions_on_old_certificate", info.n_sessions_old);
     stat_u64(&list, "crl_next_update", (uint64_t)info.crl_next_update_s);

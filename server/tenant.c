@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND_NS   1000000000ll
-#define DEBT_MAX_S  3600 /* one huge value does not lock a tenant out for longer */
+#define SECOND_NS  1000000000ll
+#define DEBT_MAX_S 3600 /* one huge value does not lock a tenant out for longer */
 
 struct tenant *tenant_create(unsigned id, const char *name, struct cache_tenant *cache,
                              unsigned n_workers, char prefix_delimiter, bool is_detail_on)
@@ -51,8 +51,8 @@ void tenant_destroy(struct tenant **tenant)
 struct tenant_counters *tenant_counters_of(struct tenant *tenant, unsigned worker)
 {
     MUST(worker < tenant->n_workers);
-    struct tenant_counters *set = atomic_load_explicit(&tenant->counters[worker],
-                                                       memory_order_relaxed);
+    struct tenant_counters *set =
+        atomic_load_explicit(&tenant->counters[worker], memory_order_relaxed);
     if (set != NULL)
         return set;
     set = aligned_alloc(64, (sizeof *set + 63) / 64 * 64);
@@ -67,8 +67,8 @@ static void read_sum(struct tenant *tenant, struct tenant_totals *out)
 {
     memset(out, 0, sizeof *out);
     for (unsigned i = 0; i < tenant->n_workers; i++) {
-        const struct tenant_counters *set = atomic_load_explicit(&tenant->counters[i],
-                                                                 memory_order_acquire);
+        const struct tenant_counters *set =
+            atomic_load_explicit(&tenant->counters[i], memory_order_acquire);
         if (set != NULL)
             tenant_counters_add(out, set);
     }
@@ -88,8 +88,8 @@ static void read_latency(struct tenant *tenant, struct latency_totals *out)
 {
     memset(out, 0, sizeof *out);
     for (unsigned i = 0; i < tenant->n_workers; i++) {
-        const struct latency *latency = atomic_load_explicit(&tenant->latencies[i],
-                                                             memory_order_acquire);
+        const struct latency *latency =
+            atomic_load_explicit(&tenant->latencies[i], memory_order_acquire);
         if (latency != NULL)
             latency_sum(out, latency);
     }
@@ -118,8 +118,8 @@ void tenant_counts_reset(struct tenant *tenant)
 struct latency *tenant_latency_of(struct tenant *tenant, unsigned worker)
 {
     MUST(worker < tenant->n_workers);
-    struct latency *latency = atomic_load_explicit(&tenant->latencies[worker],
-                                                   memory_order_relaxed);
+    struct latency *latency =
+        atomic_load_explicit(&tenant->latencies[worker], memory_order_relaxed);
     if (latency != NULL)
         return latency;
     latency = calloc(1, sizeof *latency);
@@ -210,8 +210,8 @@ void tenant_leave(struct tenant *tenant)
 
 static unsigned debt_ms(const _Atomic int64_t *paid_until, int64_t now_ns)
 {
-    int64_t ahead = atomic_load_explicit((_Atomic int64_t *)paid_until, memory_order_relaxed) -
-                    now_ns;
+    int64_t ahead =
+        atomic_load_explicit((_Atomic int64_t *)paid_until, memory_order_relaxed) - now_ns;
     return ahead > 0 ? (unsigned)(ahead / 1000000) + 1 : 0;
 }
 
@@ -232,8 +232,8 @@ static void charge(_Atomic int64_t *paid_until, uint64_t n, uint64_t max, int64_
     do {
         int64_t from = old < now_ns - SECOND_NS ? now_ns - SECOND_NS : old;
         new = from + price;
-        if (new > now_ns + DEBT_MAX_S * SECOND_NS)
-            new = now_ns + DEBT_MAX_S * SECOND_NS;
+        if (new > now_ns + SECOND_NS * DEBT_MAX_S)
+            new = now_ns + SECOND_NS *DEBT_MAX_S;
     } while (!atomic_compare_exchange_weak(paid_until, &old, new));
 }
 

@@ -29,8 +29,8 @@ static void try_files(const char *path)
     static const struct users_keys keys;
     struct auth_error error = {.line = 0};
     for (int is_text = 0; is_text < 2; is_text++) {
-        struct users *users = users_load(is_text ? NULL : path, is_text ? path : NULL,
-                                         &keys, &error);
+        struct users *users =
+            users_load(is_text ? NULL : path, is_text ? path : NULL, &keys, &error);
         if (users != NULL) {
             check_users(users);
             users_drop(&users);

@@ -3,7 +3,7 @@
 #include "t/unit/fence.h"
 #include "t/unit/unit.h"
 
-#define PACKET_MAX   (24 + 255 + 65535)
+#define PACKET_MAX (24 + 255 + 65535)
 
 enum { NO_KEY, NEEDS_KEY, MAY_KEY };
 enum { NO_VALUE, TAKES_VALUE, SKIPS_VALUE };

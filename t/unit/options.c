@@ -1,7 +1,7 @@
 #include "server/options.h"
 #include "t/unit/unit.h"
 
-#define N_WORDS      24
+#define N_WORDS 24
 
 /* One run of options_parse over a command line that is split at spaces. */
 struct run {
