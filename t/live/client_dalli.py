@@ -3,7 +3,8 @@
 
 import os
 
-from harness import LIVE, Server, case, relay, run
+from foreign import relay
+from harness import LIVE, Server, case, run
 
 
 @case

@@ -3,7 +3,8 @@
 
 import os
 
-from harness import LIVE, Server, case, node_modules, relay, run
+from foreign import node_modules, relay
+from harness import LIVE, Server, case, run
 
 
 def node(script):

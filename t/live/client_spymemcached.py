@@ -4,7 +4,8 @@
 import os
 import subprocess
 
-from harness import LIVE, Server, cache_folder, case, relay, run
+from foreign import cache_folder, relay
+from harness import LIVE, Server, case, run
 
 JAR = "/usr/share/java/spymemcached.jar"
 

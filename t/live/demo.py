@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from harness import KEEPD, SRCDIR, TIMEOUT_S, Conn, case, run, _die_with_parent
+from harness import KEEPD, SRCDIR, TIMEOUT_S, Conn, case, die_with_parent, run
 
 
 def demo(*args, **environ):
@@ -13,7 +13,7 @@ def demo(*args, **environ):
     return subprocess.Popen([os.path.join(SRCDIR, "t", "demo")] + list(args),
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                            env=dict(os.environ, KEEPD=KEEPD, **environ), preexec_fn=_die_with_parent)
+                            env=dict(os.environ, KEEPD=KEEPD, **environ), preexec_fn=die_with_parent)
 
 
 def read_commands(process, n):

@@ -13,7 +13,6 @@ failure there.
 import atexit
 import collections
 import ctypes
-import fcntl
 import os
 import random
 import re
@@ -88,7 +87,8 @@ def free_port():
 
 # ---------------------------------------------------------------- the server
 
-def _die_with_parent():
+def die_with_parent():
+    """For preexec_fn: who starts a program takes it along."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
@@ -144,7 +144,7 @@ class Server:
         self.command = command
 
         def prepare():
-            _die_with_parent()
+            die_with_parent()
             if limits:
                 limits()
 
@@ -267,7 +267,7 @@ def run_program(*args, timeout_s=TIMEOUT_S, env=None):
     environ.update(env or {})
     done = subprocess.run([KEEPD] + [str(a) for a in args], stdin=subprocess.DEVNULL, cwd=folder(),
                           capture_output=True, timeout=timeout_s, env=environ,
-                          preexec_fn=_die_with_parent)
+                          preexec_fn=die_with_parent)
     return done.returncode, done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
 
 
@@ -481,61 +481,6 @@ def in_threads(n, work):
     return results
 
 
-# ---------------------------------------------------------------- foreign clients
-
-def relay(command, timeout_s=120, env=None, cwd=None):
-    """Runs a client program that prints its own `ok - name` and `not ok - name` lines, and passes
-    them on as cases of this file. Fails when the program fails without having named a case."""
-    environ = dict(os.environ)
-    environ.update(env or {})
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout_s * SLACK, env=environ, cwd=cwd,
-                          preexec_fn=_die_with_parent)
-    output = done.stdout.decode("utf-8", "replace")
-    failed = n_cases = 0
-    for line in output.splitlines():
-        m = re.match(r"(ok|not ok)(?: \d+)? - (.*)", line)
-        if m:
-            n_cases += 1
-            failed += m[1] == "not ok"
-            _result(m[1] == "ok", m[2])
-        else:
-            show(line)
-    assert n_cases > 0, "no case was run by %s (status %d)\n%s" % (command, done.returncode,
-                                                                   output[-4000:])
-    assert done.returncode == 0 and not failed, "status %d, %d failed" % (done.returncode, failed)
-
-
-def cache_folder(name):
-    """A folder below the build folder that outlives the test; the caller holds it alone."""
-    path = os.path.join(BUILDDIR, "t", "live", "kept", name)
-    os.makedirs(path, exist_ok=True)
-    lock = open(os.path.join(path, ".lock"), "w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return path, lock
-
-
-def node_modules():
-    """Installs the packages of t/live/node/package-lock.json once; returns the folder to run in."""
-    if not shutil.which("npm"):
-        raise Skip("no npm here")
-    path, lock = cache_folder("node")
-    with lock:
-        stamp = os.path.join(path, ".installed")
-        wanted = os.path.join(LIVE, "node", "package-lock.json")
-        if not os.path.exists(stamp) or os.path.getmtime(stamp) < os.path.getmtime(wanted):
-            for name in ("package.json", "package-lock.json"):
-                shutil.copyfile(os.path.join(LIVE, "node", name), os.path.join(path, name))
-            done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-                                  cwd=path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, timeout=300)
-            if done.returncode != 0:
-                show(done.stdout.decode("utf-8", "replace")[-3000:])
-                raise Skip("the npm registry is not reachable")
-            open(stamp, "w").close()
-    return path
-
-
 # ---------------------------------------------------------------- cases and TAP
 
 # What TAP calls a failure that is expected.
@@ -560,7 +505,8 @@ def show(text):
     sys.stdout.flush()
 
 
-def _result(good, name, directive=""):
+def result(good, name, directive=""):
+    """Tells one more case of this file."""
     global _n_results, _n_failed
     _n_results += 1
     _n_failed += not good and not directive.startswith(_EXPECTED)
@@ -598,14 +544,14 @@ def run():
         started = time.monotonic()
         try:
             function()
-            _result(True, function.__name__)
+            result(True, function.__name__)
         except Skip as reason:
-            _result(True, function.__name__, " # SKIP %s" % reason)
+            result(True, function.__name__, " # SKIP %s" % reason)
         except BaseException as e:
             if isinstance(e, (KeyboardInterrupt, SystemExit)):
                 raise
             show(traceback.format_exc())
-            _result(False, function.__name__, directive)
+            result(False, function.__name__, directive)
         took = time.monotonic() - started
         if took > 5:
             show("%s took %.1f s" % (function.__name__, took))

@@ -11,9 +11,9 @@ import threading
 import pylibmc
 
 from accounts import Accounts, sasldb
-from harness import (LIVE, TIMEOUT_S, Server, cache_folder, case, folder, free_port,
-                     node_modules, relay, run,
-                     show, wait_for, _die_with_parent, _result)
+from foreign import cache_folder, node_modules, relay
+from harness import (LIVE, TIMEOUT_S, Server, case, die_with_parent, folder, free_port, result,
+                     run, show, wait_for)
 
 REALM = "keepd.test"
 JAR = "/usr/share/java/spymemcached.jar"
@@ -132,12 +132,12 @@ def all_clients(label, server, user="alice", password="apw", clients=CLIENTS):
         name = "%s: %s" % (label, client.__name__)
         try:
             good = client(server, user, password) is True
-            _result(good, name + " with the right password")
+            result(good, name + " with the right password")
             good = client(server, user, "not" + password) is False
-            _result(good, name + " with a wrong password")
+            result(good, name + " with a wrong password")
         except (AssertionError, OSError, subprocess.SubprocessError) as e:
             show(str(e))
-            _result(False, name)
+            result(False, name)
 
 
 # ---------------------------------------------------------------- against
@@ -257,7 +257,7 @@ def running_saslauthd():
         daemon = subprocess.Popen(["/usr/sbin/saslauthd", "-a", "rimap", "-O",
                                    "127.0.0.1/%d" % listener.getsockname()[1], "-m", path, "-n",
                                    "1", "-d"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                  start_new_session=True, preexec_fn=_die_with_parent)
+                                  start_new_session=True, preexec_fn=die_with_parent)
         try:
             mux = os.path.join(path, "mux")
             wait_for(lambda: os.path.exists(mux), "saslauthd")
@@ -315,7 +315,7 @@ class Kdc:
         self.process = subprocess.Popen(["/usr/sbin/krb5kdc", "-n", "-r", "KEEPD.TEST"],
                                         env=dict(os.environ, **self.env), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        preexec_fn=_die_with_parent)
+                                        preexec_fn=die_with_parent)
 
         def answers():
             try:

@@ -7,7 +7,7 @@ import re
 from accounts import (ADD, DELETE, FLUSH, GET, GO_ON, INCR, LIST, NOOP, OK, REFUSED, SET, START, STAT,
                       STEP, TOUCH, VERSION, Accounts, ask, login, new_source, plain, start, step,
                       text_login, two_tenants)
-from harness import HEADER, Server, case, packet, run, _result
+from harness import HEADER, Server, case, packet, result, run
 from tls_link import TlsServer
 
 SCRAMS = ("SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512", "SCRAM-SHA1", "SCRAM-SHA256",
@@ -62,7 +62,7 @@ def transports(a):
 
 
 def expect(name, found, wanted):
-    _result(found == wanted, name if found == wanted else
+    result(found == wanted, name if found == wanted else
             "%s: %r instead of %r" % (name, found, wanted))
 
 

@@ -3,7 +3,7 @@
 
 import subprocess
 
-from harness import TIMEOUT_S, Server, case, run, show, _result
+from harness import TIMEOUT_S, Server, case, result, run, show
 
 
 def capable(dialect):
@@ -17,7 +17,7 @@ def capable(dialect):
         words = [line.rsplit(None, 1) for line in done.stdout.splitlines()
                  if line.rstrip().endswith(("[pass]", "[FAIL]"))]
         for name, verdict in words:
-            _result(verdict == "[pass]", "memccapable: " + name)
+            result(verdict == "[pass]", "memccapable: " + name)
             if verdict != "[pass]":
                 show(ask("-v", "-T", name).stdout)
         assert len(words) > 15 and "All tests passed" in done.stdout, done.stdout

@@ -130,17 +130,6 @@ def signals_at_the_very_start():
                 assert status in (0, -number, -signal.SIGTERM), status
 
 
-@case
-def log_reader_gone():
-    reader, writer = os.pipe()
-    with Server("-vv", stderr=writer) as server:
-        os.close(writer)
-        os.close(reader)
-        with server.connect() as c:
-            for _ in range(200):
-                assert c.set(b"a", b"1") == b"STORED"
-
-
 @case(keepd_only="a talkative log blocks the workers")
 def log_reader_stuck():
     reader, writer = os.pipe()

@@ -8,7 +8,8 @@ import subprocess
 import pylibmc
 from pymemcache.client.base import Client, PooledClient
 
-from harness import LIVE, TIMEOUT_S, case, folder, free_port, in_threads, relay, run, wait_for
+from foreign import relay
+from harness import LIVE, TIMEOUT_S, case, folder, free_port, in_threads, run, wait_for
 from tls_link import (VERSIONS, TlsServer, cert, client_context, identity_section, user_section,
                       write_file)
 

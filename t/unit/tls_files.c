@@ -94,6 +94,16 @@ START_TEST(refused_at_start)
 }
 END_TEST
 
+static void check_serves(struct tls *tls)
+{
+    SSL_CTX *client_ctx = pair_client(0, NULL);
+    struct pair pair;
+    pair_connect(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, NULL, NULL);
+    ck_assert(pair_talk(&pair));
+    pair_close(&pair);
+    SSL_CTX_free(client_ctx);
+}
+
 /* The same files at a reload: the old context stays and still serves. */
 START_TEST(refused_at_reload)
 {
@@ -110,12 +120,7 @@ START_TEST(refused_at_reload)
     ck_assert_int_eq(info.last_reload_s, now_s);
     ck_assert_str_eq(info.last_reload_text, report.text);
     ck_assert_uint_eq(info.generation, 1);
-    SSL_CTX *client_ctx = pair_client(0, NULL);
-    struct pair pair;
-    pair_connect(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, NULL, NULL);
-    ck_assert(pair_talk(&pair));
-    pair_close(&pair);
-    SSL_CTX_free(client_ctx);
+    check_serves(tls);
     tls_destroy(&tls);
 }
 END_TEST
@@ -159,12 +164,7 @@ START_TEST(accepted)
 {
     struct tls_config config = config_of(&good_rows[_i]);
     struct tls *tls = pair_tls(&config);
-    SSL_CTX *client_ctx = pair_client(0, NULL);
-    struct pair pair;
-    pair_connect(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx, NULL, NULL);
-    ck_assert(pair_talk(&pair));
-    pair_close(&pair);
-    SSL_CTX_free(client_ctx);
+    check_serves(tls);
     tls_destroy(&tls);
 }
 END_TEST
