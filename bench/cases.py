@@ -1,6 +1,6 @@
 """The cases of the comparison, one row each: what the load does, what the servers are told."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def bars(title, rows):
     bottom = TOP + ROW * len(rows)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + RIGHT}" '
              f'height="{height}" font-family="sans-serif" font-size="12">',
-             f'<rect width="100%" height="100%" fill="white"/>',
+             '<rect width="100%" height="100%" fill="white"/>',
              text(10, 20, title, extra='font-size="15" font-weight="bold"'),
              text(10, 38, "bar: keepd (red: below the goal, or below 1); circle: goal; "
                           "grey line: the canned responder, the floor", extra='fill="#555"')]

@@ -9,9 +9,9 @@ import subprocess
 import threading
 
 from accounts import (ADD, DELETE, FLUSH, GET, GO_ON, INCR, LIST, MISS, NOOP, OK, REFUSED, SET, START,
-                      STAT, STEP, TOUCH, VERSION, Accounts, Scram, ask, logged_in, login, new_source,
+                      STAT, STEP, TOUCH, Accounts, Scram, ask, logged_in, login, new_source,
                       plain, sasldb, start, step, text_login, two_tenants)
-from harness import (BUILDDIR, HEADER, MIB, SLACK, TIMEOUT_S, Server, case, folder, packet, run, show, wait_for)
+from harness import (BUILDDIR, HEADER, MIB, SLACK, Server, case, folder, packet, run, show, wait_for)
 
 LOAD = os.path.join(BUILDDIR, "bench", "load")
 REALM = "keepd.test"

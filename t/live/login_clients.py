@@ -11,7 +11,7 @@ import threading
 import pylibmc
 
 from accounts import Accounts, sasldb
-from foreign import cache_folder, node_modules, relay
+from foreign import cache_folder, node_modules
 from harness import (LIVE, TIMEOUT_S, Server, case, die_with_parent, folder, free_port, result,
                      run, show, wait_for)
 

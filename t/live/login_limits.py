@@ -2,7 +2,6 @@
 """What strangers may cost: connections, time, memory, guesses."""
 
 import os
-import re
 import signal
 import statistics
 import time

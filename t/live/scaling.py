@@ -9,8 +9,8 @@ import subprocess
 import pylibmc
 
 from accounts import KEEPCTL
-from harness import (IS_REFERENCE, KEEPD, SRCDIR, TIMEOUT_S, Conn, Server, Skip, case, folder, free_port,
-                     run, show, user_args, wait_for)
+from harness import (IS_REFERENCE, SRCDIR, TIMEOUT_S, Conn, Server, Skip, case, folder, free_port,
+                     run, show, wait_for)
 
 KEYS = ["key:%d" % i for i in range(3000)]
 PASSWORD = "correct horse"

@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 
-from harness import (MIB, Conn, Server, case, folder, free_port, packet, run, run_program, store_packet,
+from harness import (MIB, Server, case, folder, free_port, packet, run, run_program, store_packet,
                      user_args, wait_for)
 
 FRAME = struct.Struct(">HHHH")
