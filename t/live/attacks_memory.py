@@ -11,10 +11,11 @@ def memory_limit_mixed_sizes():
     with Server("-m", 64, "-t", 2) as server:
         def work(seed):
             rng = random.Random(seed)
-            total = n = 0
+            total, sizes = 0, []
             with server.connect() as c:
                 while total < 300 * MIB:
-                    size = int(10 * 90000 ** rng.random())
+                    n, size = len(sizes), int(10 * 90000 ** rng.random())
+                    sizes.append(size)
                     value = b"%c" % (65 + n % 26) * size
                     answer = c.set(b"m%d-%d" % (seed, n), value)
                     assert answer == b"STORED", (n, size, answer)
@@ -23,9 +24,8 @@ def memory_limit_mixed_sizes():
                     if n % 7 == 0 and n:
                         old = rng.randrange(n)
                         got = c.get(b"m%d-%d" % (seed, old))
-                        assert got is None or got == b"%c" % (65 + old % 26) * len(got)
+                        assert got in (None, b"%c" % (65 + old % 26) * sizes[old]), (seed, old)
                     total += size
-                    n += 1
         in_threads(2, work)
         assert server.rss() < (64 + 48) * MIB * SLACK, server.rss() // MIB
         server.check_alive()
@@ -48,7 +48,8 @@ def size_shift_is_followed():
                 else:
                     assert c.set(b"l%d" % i, value) == b"STORED", i
             return n_kept >= 95
-        wait_for(large_values_stay, "large values to stay", 20)
+        # Twenty seconds on a machine of its own, where a round takes as long as a hundred copies.
+        assert any(large_values_stay() for _ in range(1000)), "large values never stay"
 
 
 @case
