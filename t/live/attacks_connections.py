@@ -43,21 +43,23 @@ def half_open_and_resets():
 
 @case
 def connection_limit():
-    with Server("-c", 150, "-t", 2) as server:
+    with Server("-c", 100, "-t", 2) as server:
         for _ in range(3):
             clients, refused = [], 0
-            for _ in range(200):
+            for _ in range(150):
                 c = server.connect()
                 try:
                     c.send(b"mn\r\n")
                     if c.line() == b"MN":
                         clients.append(c)
                         continue
-                except (EOFError, OSError):
+                except (EOFError, ConnectionError):
                     pass
                 refused += 1
                 c.close()
-            assert 100 <= len(clients) <= 150 and refused >= 50, (len(clients), refused)
+            # The one that asked is_empty may still be closing; memcached counts more than clients.
+            assert 99 <= len(clients) <= 100 or IS_REFERENCE and len(clients) > 50, len(clients)
+            assert refused == 150 - len(clients)
             assert all(c.ask(b"mn") == b"MN" for c in clients)
             for c in clients:
                 c.close()
@@ -101,7 +103,7 @@ def descriptor_exhaustion():
         server.port = server.ports()[0][1]
         clients = []
         for _ in range(80):
-            c = server.connect(timeout_s=1)
+            c = server.connect()
             c.try_send(b"mn\r\n")
             clients.append(c)
         assert clients[0].line() == b"MN"
@@ -126,13 +128,17 @@ def descriptor_exhaustion():
 @case
 def clients_killed_mid_set():
     program = """
-import socket, sys
+import socket, struct, sys
 port, i = int(sys.argv[1]), int(sys.argv[2])
 s = socket.create_connection(("127.0.0.1", port))
 s.sendall(b"set killed%d 0 0 1000000\\r\\n" % i + b"x" * 500000)
 t = socket.create_connection(("127.0.0.1", port))
 t.sendall(b"get big\\r\\n" * 10)
 t.recv(100)
+u = socket.create_connection(("127.0.0.1", port))
+key = b"killed-binary%d" % i
+u.sendall(b"\\x80\\1" + struct.pack(">HBBHLLQLL", len(key), 8, 0, 0, 8 + len(key) + 1000000, 0, 0, 0, 0) + key)
+u.sendall(b"x" * 500000)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -153,7 +159,7 @@ sys.stdin.read()
         descriptors_return(server, before)
         with server.connect() as c:
             for i in range(10):
-                assert c.get(b"killed%d" % i) is None
+                assert c.get(b"killed%d" % i) is None and c.get(b"killed-binary%d" % i) is None
             assert c.get(b"big") == b"b" * 900000
             for i in range(60):
                 assert c.set(b"n%d" % i, b"n" * 900000) == b"STORED"

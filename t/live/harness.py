@@ -203,6 +203,10 @@ class Server:
         with (self.connect() if self.port else self.connect_unix()) as c:
             return c.stats(what)
 
+    def n_in(self, *states):
+        """How many connections are in one of these states, by `stats conns`."""
+        return sum(state in states for state in self.stats(b"conns").values())
+
     def rss(self):
         """Resident memory in bytes."""
         with open("/proc/%d/status" % self.pid) as f:

@@ -44,7 +44,7 @@ def sigusr1_ends_with_zero():
 
 
 def worker(server, stop, torn):
-    """Sets and gets until stop; a wrong or torn reply is noted, a clean end is not."""
+    """Sets and gets until the server's end; a wrong or torn reply is noted, a clean end is not."""
     def body(i):
         value = b"%03d" % i * 700
         try:

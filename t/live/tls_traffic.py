@@ -5,7 +5,7 @@ size, readers who are slow or never read. TLS 1.2 and 1.3."""
 import random
 import ssl
 
-from harness import MIB, SLACK, case, in_threads, packet, run, store_packet
+from harness import MIB, SLACK, case, in_threads, packet, run, store_packet, wait_for
 from tls_link import V12, V13, VERSIONS, RecordClient, TlsServer, client_context
 
 SIZES = (1, 2, 100, 1000, 4000, 8191, 16000, 16383, 16384, 16385, 20000, 32768, 50000, 65536, 100000,
@@ -144,7 +144,7 @@ def backpressure():
             c = server.tls(receive_buffer=4096, version=VERSIONS[i % 2])
             c.send(b"get big\r\n" * 50)
             idle.append(c)
-        server.check_alive()
+        wait_for(lambda: server.n_in("conn_mwrite", "conn_write") == 20, "all to be answered in part")
         for version in VERSIONS:
             with server.tls(version=version) as c:
                 assert c.ask(b"mn") == b"MN"
