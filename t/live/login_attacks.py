@@ -263,6 +263,9 @@ def text_auth():
             assert conn.ask(b"ms k 1\r\n1") == b"CLIENT_ERROR unauthenticated"
             assert text_login(conn, "alice", "apw") == b"STORED"
             assert conn.get(b"login") is None, "the login is no item"
+            assert conn.get(b"k") is None, "nothing was done before"
+            conn.send(b"flush_all\r\n")
+            assert conn.line() == b"OK"
             assert conn.set(b"k", b"v") == b"STORED" and conn.get(b"k") == b"v"
         with server.connect(source=new_source()) as conn:
             conn.send(b"set l 0 0 9\r\nalice bpw\r\nget k\r\nmg k v\r\n")
@@ -373,8 +376,8 @@ def places(pid, needle):
     return found
 
 
-def use_and_look(server, mechanisms):
-    """Right and wrong logins; afterwards the password is nowhere."""
+def use(server, mechanisms):
+    """Right and wrong logins."""
     for mechanism in mechanisms:
         for password, status in ((SECRET, OK), (SECRET + "x", REFUSED), (SECRET, OK)):
             with server.connect(source=new_source()) as conn:
@@ -383,22 +386,53 @@ def use_and_look(server, mechanisms):
         assert text_login(conn, "alice", SECRET) == b"STORED"
     with server.connect(source=new_source()) as conn:
         assert text_login(conn, "alice", SECRET + "x").startswith(b"CLIENT_ERROR")
+
+
+def use_and_look(server, mechanisms):
+    """Afterwards the password is nowhere."""
+    use(server, mechanisms)
     found = places(server.pid, SECRET.encode())
     assert not found, found
+
+
+def each_kind(*options):
+    """[(server, its mechanisms)]: by the tenants file, -Y, MEMCACHED_SASL_PWDB."""
+    accounts = Accounts().tenant("red").user("alice", "red", SECRET)
+    yield Server(accounts.option, *options), ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    yield Server("-Y", password_file("alice:%s\n" % SECRET), *options), ()
+    env = dict(sasl_folder("mech_list: plain"),
+               MEMCACHED_SASL_PWDB=password_file("alice:%s\n" % SECRET))
+    yield Server("-S", "--realm=" + REALM, *options, env=env), ("PLAIN",)
 
 
 @case
 def password_zeroized():
     """After the login the clear password is nowhere in the server's writable memory."""
-    accounts = Accounts().tenant("red").user("alice", "red", SECRET)
-    with Server(accounts.option) as server:
-        use_and_look(server, ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))
-    with Server("-Y", password_file("alice:%s\n" % SECRET)) as server:
-        use_and_look(server, ())
-    env = dict(sasl_folder("mech_list: plain"),
-               MEMCACHED_SASL_PWDB=password_file("alice:%s\n" % SECRET))
-    with Server("-S", "--realm=" + REALM, env=env) as server:
-        use_and_look(server, ("PLAIN",))
+    for server, mechanisms in each_kind():
+        with server:
+            use_and_look(server, mechanisms)
+
+
+@case
+def password_not_in_log():
+    """Of no kind of login, right, wrong, half or in the wrong place, however talkative the log is."""
+    for server, mechanisms in [*each_kind("-vvv"), (with_sasldb("-vvv", password=SECRET),
+                                                   ("PLAIN", "SCRAM-SHA-256"))]:
+        with server:
+            use(server, mechanisms)
+            half = server.connect()
+            half.send(b"set login 0 0 90\r\nalice " + SECRET.encode())
+            with server.connect() as conn:
+                assert text_login(conn, "alice", SECRET + " " + SECRET).startswith(b"CLIENT_ERROR")
+            for mechanism in mechanisms:
+                with server.connect() as conn:
+                    assert start(conn, mechanism, SECRET.encode()).status == REFUSED
+                with server.connect() as conn:
+                    assert login(conn, SECRET, "x") == REFUSED, "a user name may be shown"
+            half.close()
+        log = server.log()
+        assert "login" in log, "the log tells of logins"
+        assert SECRET not in log.replace("user=" + SECRET, ""), log
 
 
 @case
