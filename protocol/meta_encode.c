@@ -1,5 +1,6 @@
 #include "protocol/base64.h"
 #include "protocol/dialects.h"
+#include "protocol/text_line.h"
 #include "protocol/text_writer.h"
 
 /* q hides what the sender expects: the miss of mg, the success of the others. Never an error. */
@@ -91,20 +92,18 @@ static uint8_t *put_flags(uint8_t *at, const struct request *request, const stru
     const uint8_t *p = request->meta.p, *end = p + request->meta.n;
     const uint64_t returned = returned_flags(request, reply);
     int64_t ttl = reply->ttl_before;
-    while (p < end) {
+    for (; p < end; p++) {
         const uint8_t *start = p;
-        while (p < end && *p != ' ')
-            p++;
-        if (p > start && (returned >> (*start - 'A') & 1))
+        p = word_end(start, end);
+        if (returned >> ((*start - 'A') & 63) & 1)
             at = put_flag(at, slice_of(start, (size_t)(p - start)), request, reply, ttl);
         else if (*start == 'T' || (*start == 'N' && !(request->does & DO_TOUCH)))
             ttl = reply->ttl_after;
-        p += p < end;
     }
     return at;
 }
 
-static uint8_t *put_state(uint8_t *at, const struct reply *reply)
+ALWAYS_INLINE uint8_t *put_state(uint8_t *at, const struct reply *reply)
 {
     if (reply->is_already_won)
         at = PUT_LITERAL(at, " Z");
@@ -173,9 +172,20 @@ static size_t meta_tail(const struct request *request, const struct reply *reply
     return (size_t)(put_end(out) - out);
 }
 
+/* A hit of mg with its value. */
+static size_t put_value(const struct request *request, const struct reply *reply,
+                        struct slice value, uint8_t *out)
+{
+    uint8_t *at = put_u64(PUT_LITERAL(out, "VA "), reply->n_value);
+    at = put_state(put_flags(at, request, reply), reply);
+    return (size_t)(put_end(put_slice(put_end(at), value)) - out);
+}
+
 static size_t meta_whole(const struct request *request, const struct reply *reply,
                          struct slice value, uint8_t *out)
 {
+    if (LIKELY(reply->has_value && request->verb == VERB_GET))
+        return put_value(request, reply, value, out);
     return put_whole(meta_head, meta_tail, request, reply, value, out);
 }
 

@@ -1,4 +1,5 @@
 #include "protocol/base64.h"
+#include "protocol/dialects.h"
 #include "protocol/text_line.h"
 
 #include <stddef.h>
@@ -29,9 +30,8 @@ struct meta_row {
 };
 
 #define LETTER_FIRST 'A'
-#define N_LETTERS    ('z' - 'A' + 1)
 
-static const struct meta_row meta_rows['z' + 1] = {
+static const struct meta_row meta_rows[UINT8_MAX + 1] = {
 #define META_COMMAND(letter, verb, who, does) [letter] = {VERB_##verb, who, does},
 #include "protocol/meta_commands.def"
 #undef META_COMMAND
@@ -55,9 +55,9 @@ struct flag_row {
 #define FIELD_vivify_exptime offsetof(struct request, vivify_exptime)
 #define FIELD_recache_ttl    offsetof(struct request, recache_ttl)
 
-static const struct flag_row flag_rows[N_LETTERS] = {
+static const struct flag_row flag_rows[UINT8_MAX + 1] = {
 #define META_FLAG(letter, token, field, bad, does, who) \
-    [letter - LETTER_FIRST] = {TOKEN_##token, who, STATUS_##bad, FIELD_##field, does},
+    [letter] = {TOKEN_##token, who, STATUS_##bad, FIELD_##field, does},
 #include "protocol/meta_flags.def"
 #undef META_FLAG
 };
@@ -120,18 +120,21 @@ MUST_USE NEVER_INLINE bool apply_flag(const struct flag_row *row, struct slice w
 static enum status read_flags(struct line line, uint8_t who, struct request *out, uint8_t *mode,
                               unsigned *n_words)
 {
+    const uint8_t *at = line.at;
     uint64_t seen = 0;
-    for (struct slice word = line_word(&line); word.n > 0; word = line_word(&line)) {
-        unsigned letter = (unsigned)word.p[0] - LETTER_FIRST;
-        if (letter >= N_LETTERS || flag_rows[letter].token == TOKEN_UNKNOWN)
-            return STATUS_INVALID_FLAG;
-        const struct flag_row *row = &flag_rows[letter];
+    for (; at < line.end; at = skip_spaces(at, line.end)) {
+        const uint8_t *word = at;
+        const struct flag_row *row = &flag_rows[*word];
         bool is_used = (row->who & who) != 0;
-        if (seen >> letter & 1)
+        at = word_end(word, line.end);
+        if (UNLIKELY(row->token == TOKEN_UNKNOWN))
+            return STATUS_INVALID_FLAG;
+        if (UNLIKELY(seen >> (*word - LETTER_FIRST) & 1))
             return STATUS_DUPLICATE_FLAG;
-        if (row->token != TOKEN_FLAG && !apply_flag(row, word, is_used, out, mode))
+        if (row->token != TOKEN_FLAG &&
+            !apply_flag(row, slice_of(word, (size_t)(at - word)), is_used, out, mode))
             return row->bad;
-        seen |= 1ull << letter;
+        seen |= 1ull << (*word - LETTER_FIRST);
         out->does |= is_used ? row->does : 0;
         ++*n_words;
     }
@@ -222,13 +225,61 @@ NEVER_INLINE void parse_debug(struct line line, struct request *out)
         request_refuse(out, STATUS_BAD_KEY_CODING);
 }
 
-bool meta_parse(struct slice command, struct line line, struct request *out)
+/* Where the flags end that begin behind at, a space or newline; NULL when they are no mere letters.
+ */
+ALWAYS_INLINE const uint8_t *take_letters(const uint8_t *at, const uint8_t *end,
+                                          struct request *out)
 {
-    if (command.n != 2 || command.p[0] != 'm' || command.p[1] > 'z')
+    uint64_t seen = 0;
+    uint32_t does = meta_rows['g'].does;
+    for (; *at == ' '; at += 2) {
+        if (UNLIKELY(end - at < 4))
+            return NULL;
+        const struct flag_row *row = &flag_rows[at[1]];
+        uint64_t bit = 1ull << ((at[1] - LETTER_FIRST) & 63);
+        if (row->token != TOKEN_FLAG || (seen & bit) != 0)
+            return NULL;
+        seen |= bit;
+        does |= row->who & MG ? row->does : 0;
+    }
+    out->does = does;
+    return at;
+}
+
+bool meta_parse_get(const uint8_t *p, size_t n, struct request *out, size_t *n_consumed_out)
+{
+    const uint8_t *key = p + 3, *end = p + n;
+    if (n < 3 || memcmp(p, "mg ", 3) != 0)
         return false;
-    const struct meta_row *row = &meta_rows[command.p[1]];
+    const uint8_t *key_end = find_gap(key, end, KEY_MAX + 1);
+    if (key_end == NULL || *key_end != ' ' || key_end == key || key_end - key > KEY_MAX)
+        return false;
+    request_clear(out);
+    const uint8_t *at = take_letters(key_end, end, out);
+    if (at == NULL || (out->does & KEY_BASE64))
+        return false;
+    const uint8_t *newline = at + (*at == '\r');
+    if (*newline != '\n')
+        return false;
+    out->verb = VERB_GET;
+    out->dialect = DIALECT_META;
+    out->key = slice_of(key, (size_t)(key_end - key));
+    out->command = slice_of(p, 2);
+    out->meta = slice_of(key_end + 1, (size_t)(at - key_end - 1));
+    *n_consumed_out = (size_t)(newline + 1 - p);
+    return true;
+}
+
+bool meta_parse(struct line line, struct request *out)
+{
+    const uint8_t *word = line.at;
+    if (line.end - word < 2 || word[0] != 'm' || (line.end - word > 2 && word[2] != ' '))
+        return false;
+    const struct meta_row *row = &meta_rows[word[1]];
     if (row->verb == VERB_BAD)
         return false;
+    line.at += 2;
+    out->command = slice_of(word, 2);
     out->dialect = DIALECT_META;
     out->verb = row->verb;
     out->does = row->does;

@@ -24,10 +24,24 @@ struct line {
     const uint8_t *end; /* behind the last byte, without CR LF */
 };
 
+static inline const uint8_t *skip_spaces(const uint8_t *at, const uint8_t *end)
+{
+    while (at < end && *at == ' ')
+        at++;
+    return at;
+}
+
+/* Behind a word that is usually short. */
+static inline const uint8_t *word_end(const uint8_t *at, const uint8_t *end)
+{
+    while (at < end && *at != ' ')
+        at++;
+    return at;
+}
+
 static inline void line_skip_spaces(struct line *line)
 {
-    while (line->at < line->end && *line->at == ' ')
-        line->at++;
+    line->at = skip_spaces(line->at, line->end);
 }
 
 static inline bool line_is_empty(const struct line *line)
@@ -40,8 +54,7 @@ static inline struct slice line_word(struct line *line)
 {
     line_skip_spaces(line);
     const uint8_t *start = line->at;
-    while (line->at < line->end && *line->at != ' ')
-        line->at++;
+    line->at = word_end(start, line->end);
     return slice_of(start, (size_t)(line->at - start));
 }
 
@@ -103,9 +116,9 @@ static inline const uint8_t *find_space(const uint8_t *at, const uint8_t *end)
     }
 }
 
-/* The newline of a line that has no space from `at` on; NULL when it has one, or when its end is
- * not among the next n_most bytes, or too near to that of all bytes. */
-static inline const uint8_t *find_lone_end(const uint8_t *at, const uint8_t *end, size_t n_most)
+/* The first space or newline at or behind at; NULL when it is not among the next n_most bytes, or
+ * when there are fewer than 16. */
+static inline const uint8_t *find_gap(const uint8_t *at, const uint8_t *end, size_t n_most)
 {
     const uint8_t *limit = at + n_most;
     if (end - at < 16)
@@ -115,10 +128,8 @@ static inline const uint8_t *find_lone_end(const uint8_t *at, const uint8_t *end
         __m128i space = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(' '));
         __m128i newline = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n'));
         unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(space, newline));
-        if (found != 0) {
-            at += __builtin_ctz(found);
-            return *at == '\n' ? at : NULL;
-        }
+        if (found != 0)
+            return at + __builtin_ctz(found);
         at += 16;
         if (at >= end || at >= limit)
             return NULL;
@@ -128,7 +139,7 @@ static inline const uint8_t *find_lone_end(const uint8_t *at, const uint8_t *end
 }
 #else
 #define find_space find_space_narrow
-static inline const uint8_t *find_lone_end(const uint8_t *at, const uint8_t *end, size_t n_most)
+static inline const uint8_t *find_gap(const uint8_t *at, const uint8_t *end, size_t n_most)
 {
     (void)at, (void)end, (void)n_most;
     return NULL;
@@ -161,8 +172,12 @@ static inline void request_refuse(struct request *request, enum status status)
     request->status = (uint8_t)status;
 }
 
-/* Parses a line whose first word is `command`; line is behind it. False when that is no meta
- * command. */
-MUST_USE bool meta_parse(struct slice command, struct line line, struct request *out);
+/* Parses a line of mg whose flags have no tokens, as most are, without a search for its end;
+ * arguments are those of text_parse. False: it may be any line, also one that is not complete. */
+MUST_USE bool meta_parse_get(const uint8_t *p, size_t n, struct request *out,
+                             size_t *n_consumed_out);
+
+/* Parses a line that does not begin with a space. False when its first word is no meta command. */
+MUST_USE bool meta_parse(struct line line, struct request *out);
 
 #endif

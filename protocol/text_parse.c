@@ -334,9 +334,10 @@ NEVER_INLINE enum parse_result parse_command(struct parser *parser, const uint8_
     if (LIKELY(memcmp(p, "set ", 4) == 0)) {
         line.at += 3;
     } else {
-        out->command = line_word(&line);
-        if (meta_parse(out->command, line, out))
+        line_skip_spaces(&line);
+        if (meta_parse(line, out))
             return PARSE_OK;
+        out->command = line_word(&line);
         row = find_command(out->command);
     }
     if (UNLIKELY(row == NULL)) {
@@ -367,6 +368,8 @@ NEVER_INLINE enum parse_result parse_line(struct parser *parser, const uint8_t *
         return PARSE_OK;
     }
     struct line line = {p, line_end(p, newline)};
+    if (p[0] == 'm' && meta_parse(line, out))
+        return PARSE_OK;
     if (memcmp(p, "get ", 4) != 0)
         return parse_command(parser, p, line, out, n_consumed_out);
     line.at += 3;
@@ -383,8 +386,8 @@ ALWAYS_INLINE bool parse_lone_get(struct parser *parser, const uint8_t *p, size_
     const uint8_t *key = p + 4;
     if (n < LINE_MIN || memcmp(p, "get ", 4) != 0)
         return false;
-    const uint8_t *newline = find_lone_end(key, p + n, KEY_MAX + 2);
-    if (newline == NULL)
+    const uint8_t *newline = find_gap(key, p + n, KEY_MAX + 2);
+    if (newline == NULL || *newline != '\n')
         return false;
     size_t n_key = (size_t)(line_end(key, newline) - key);
     if (UNLIKELY(n_key == 0 || n_key > KEY_MAX))
@@ -400,6 +403,15 @@ ALWAYS_INLINE bool parse_lone_get(struct parser *parser, const uint8_t *p, size_
     return true;
 }
 
+NEVER_INLINE enum parse_result parse_meta(struct parser *parser, const uint8_t *p, size_t n,
+                                          struct request *out, size_t *n_consumed_out)
+{
+    if (UNLIKELY(!meta_parse_get(p, n, out, n_consumed_out)))
+        return parse_line(parser, p, n, out, n_consumed_out);
+    parser->n_searched = 0;
+    return PARSE_OK;
+}
+
 enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, struct request *out,
                              size_t *n_consumed_out)
 {
@@ -407,5 +419,7 @@ enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, 
         return next_key(parser, p, n, out, n_consumed_out);
     if (LIKELY(parse_lone_get(parser, p, n, out, n_consumed_out)))
         return PARSE_OK;
+    if (p[0] == 'm')
+        return parse_meta(parser, p, n, out, n_consumed_out);
     return parse_line(parser, p, n, out, n_consumed_out);
 }

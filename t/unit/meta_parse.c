@@ -18,6 +18,11 @@ static const struct text_row command_rows[] = {
     ROW("mg  k  \r\n", "GET key=k state"),
     ROW("mg k v\n", "GET key=k meta=v value state"),
     ROW("mg k   v   s\r\n", "GET key=k meta=v___s value state"),
+    ROW("mg k k v\r\n", "GET key=k meta=k_v value key state"),
+    ROW("mg k v\rx\r\n", "GET key=k meta=v<0d>x value state"),
+    ROW("mg k v\r\r\n", "GET key=k meta=v<0d> value state"),
+    ROW("mg k \r\n", "GET key=k state"),
+    ROW("mg k v \n", "GET key=k meta=v_ value state"),
     ROW("ms k 0\r\n\r\n", "SET key=k size=0+2"),
     ROW("ms k 2\r\nhi\r\nmn\r\n", "SET key=k size=2+2; NOOP"),
     ROW("md k\r\n", "DELETE key=k"),
@@ -219,6 +224,33 @@ ROW_TEST(flag)
 ROW_TEST(mode)
 ROW_TEST(error)
 
+/* A line with enough bytes behind it may be read in another way, to the same end. */
+static void check_followed(const struct text_row *row)
+{
+    static const char more[] = "mn\r\nmn\r\nmn\r\nmn\r\n";
+    char bytes[1024];
+    struct picture picture;
+    if (row->n < 3 || memcmp(row->line, "mg ", 3) != 0)
+        return;
+    ck_assert_uint_lt(row->n + sizeof more, sizeof bytes);
+    memcpy(bytes, row->line, row->n);
+    memcpy(bytes + row->n, more, sizeof more - 1);
+    case_run((const uint8_t *)bytes, row->n + sizeof more - 1, row->n + sizeof more - 1, &picture);
+    ck_assert_uint_eq(strncmp(picture.text, row->expected, strlen(row->expected)), 0);
+    ck_assert_str_eq(picture.text + strlen(row->expected), "; NOOP; NOOP; NOOP; NOOP");
+}
+
+START_TEST(followed_rows)
+{
+    for (size_t i = 0; i < N_ROWS(command_rows); i++)
+        check_followed(&command_rows[i]);
+    for (size_t i = 0; i < N_ROWS(flag_rows); i++)
+        check_followed(&flag_rows[i]);
+    for (size_t i = 0; i < N_ROWS(error_rows); i++)
+        check_followed(&error_rows[i]);
+}
+END_TEST
+
 /* The longest base64 key decodes to 186 bytes, into the request itself. */
 START_TEST(longest_base64_key)
 {
@@ -269,6 +301,7 @@ int main(void)
     tcase_add_loop_test(tc, flag_row, 0, N_ROWS(flag_rows));
     tcase_add_loop_test(tc, mode_row, 0, N_ROWS(mode_rows));
     tcase_add_loop_test(tc, error_row, 0, N_ROWS(error_rows));
+    tcase_add_test(tc, followed_rows);
     tcase_add_test(tc, longest_base64_key);
     tcase_add_loop_test(tc, every_flag_byte, 0, 256);
     suite_add_tcase(suite, tc);
