@@ -210,6 +210,11 @@ MUST_USE enum cache_result cache_access(struct cache_thread *thread, struct cach
                                         const struct cache_access *access,
                                         struct cache_item *item_out);
 
+/* cache_access with has_state alone, as meta reads; item_class may be left alone. */
+MUST_USE enum cache_result cache_look(struct cache_thread *thread, struct cache_tenant *tenant,
+                                      const struct cache_key *key, uint32_t now,
+                                      struct cache_item *item_out);
+
 /* Its item_class, also after a plain get. */
 uint8_t cache_item_class(const struct cache *cache, const struct cache_item *item);
 

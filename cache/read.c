@@ -104,14 +104,12 @@ uint8_t cache_item_class(const struct cache *cache, const struct cache_item *ite
     return (uint8_t)(size_group(round_to_unit(cache, item->size)) + 1);
 }
 
-/* The rest, as it was before the access. */
-static void describe_state(const struct cache *cache, const struct item *item,
-                           struct cache_item *item_out)
+/* The rest but its class, as it was before the access. */
+ALWAYS_INLINE void describe_state(const struct item *item, struct cache_item *item_out)
 {
     unsigned state = item_load_state(item);
     item_out->exptime = item_out->exptime_before = item_load_exptime(item);
     item_out->last_access = atomic_load_explicit(&item->last_access, memory_order_relaxed);
-    item_out->item_class = cache_item_class(cache, item_out);
     item_out->was_fetched =
         (atomic_load_explicit(&item->hits, memory_order_relaxed) & ITEM_FETCHED) != 0;
     item_out->is_stale = (state & ITEM_STALE) != 0;
@@ -124,7 +122,8 @@ static void describe(const struct cache *cache, const struct found *found,
                      struct cache_item *item_out)
 {
     describe_value(cache, found, item_out);
-    describe_state(cache, found->item, item_out);
+    describe_state(found->item, item_out);
+    item_out->item_class = cache_item_class(cache, item_out);
     item_out->cas = 0;
 }
 
@@ -364,6 +363,23 @@ enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant 
             return made;
     }
     return CACHE_NO_MEMORY;
+}
+
+/* What has no state is read as cache_get does; all else goes the way of any access. */
+enum cache_result cache_look(struct cache_thread *thread, struct cache_tenant *tenant,
+                             const struct cache_key *key, uint32_t now, struct cache_item *item_out)
+{
+    static const struct cache_access look = {.has_state = true};
+    struct found found;
+    if (UNLIKELY(!hint_finds(thread->cache, tenant, key, &found) ||
+                 item_judge(&found, tenant_word(tenant), now) != CACHE_OK ||
+                 (found.item->layout & ITEM_IS_COUNTER) || item_load_state(found.item) != 0))
+        return cache_access(thread, tenant, key, now, &look, item_out);
+    thread->has_views = true;
+    describe_value(thread->cache, &found, item_out);
+    describe_state(found.item, item_out);
+    item_out->cas = item_cas(found.item);
+    return is_bumped(found.item, now) ? CACHE_OK : bump(found.item, now);
 }
 
 struct slice cache_item_chunk(const struct cache *cache, const struct cache_item *item,

@@ -40,6 +40,28 @@ static inline uint32_t exptime_absolute(int64_t exptime, uint32_t now)
     return exptime > UINT32_MAX ? UINT32_MAX : (uint32_t)exptime;
 }
 
+/* Seconds left, -1 when it never expires. */
+static inline int64_t time_left(uint32_t exptime, uint32_t now)
+{
+    if (exptime == CACHE_NEVER)
+        return -1;
+    return exptime > now ? (int64_t)(exptime - now) : 0;
+}
+
+/* What only meta shows of an item. */
+static inline void command_describe_state(struct reply *reply, const struct cache_item *item,
+                                          uint32_t now)
+{
+    reply->ttl_before = time_left(item->exptime_before, now);
+    reply->ttl_after = time_left(item->exptime, now);
+    reply->last_access = now > item->last_access ? now - item->last_access : 0;
+    reply->was_fetched = item->was_fetched;
+    reply->key_is_base64 = item->key_is_base64;
+    reply->is_won = item->is_won;
+    reply->is_stale = item->is_stale;
+    reply->is_already_won = item->is_already_won;
+}
+
 /* Turns the outcome of an answer_ function into the executor's result. */
 static inline enum execute_result command_end(bool is_answered)
 {

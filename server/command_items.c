@@ -16,29 +16,14 @@ static struct cache_thread *thread(const struct command *c)
     return c->conn->worker->cache_thread;
 }
 
-/* Seconds left, -1 when it never expires. */
-static int64_t time_left(uint32_t exptime, uint32_t now)
-{
-    if (exptime == CACHE_NEVER)
-        return -1;
-    return exptime > now ? (int64_t)(exptime - now) : 0;
-}
-
 static void describe(struct reply *reply, const struct cache_item *item, uint32_t now)
 {
     reply->client_flags = item->client_flags;
     reply->n_value = item->n_value;
     reply->cas = item->cas;
-    reply->ttl_before = time_left(item->exptime_before, now);
-    reply->ttl_after = time_left(item->exptime, now);
-    reply->last_access = now > item->last_access ? now - item->last_access : 0;
-    reply->was_fetched = item->was_fetched;
-    reply->key_is_base64 = item->key_is_base64;
-    reply->is_won = item->is_won;
-    reply->is_stale = item->is_stale;
-    reply->is_already_won = item->is_already_won;
     reply->item_class = item->item_class;
     reply->item_size = item->size;
+    command_describe_state(reply, item, now);
 }
 
 #define ITEM_HEADER 20 /* bytes that the engine adds to key and value */
@@ -84,12 +69,11 @@ static struct cache_access access_of(const struct command *c)
 ALWAYS_INLINE enum cache_result find(const struct command *c, struct cache_item *item)
 {
     struct cache_tenant *tenant = c->conn->session.cache;
-    static const struct cache_access look = {.has_state = true};
     uint32_t needs = c->request->does & NEEDS_ACCESS;
     if (LIKELY(needs == 0))
         return cache_get(thread(c), tenant, c->key, c->now, item);
     if (LIKELY(needs == WANT_STATE))
-        return cache_access(thread(c), tenant, c->key, c->now, &look, item);
+        return cache_look(thread(c), tenant, c->key, c->now, item);
     struct cache_access access = access_of(c);
     return cache_access(thread(c), tenant, c->key, c->now, &access, item);
 }

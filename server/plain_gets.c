@@ -21,7 +21,8 @@ NEVER_INLINE enum execute_result conclude(struct conn *conn, struct request *req
                                           struct cache_item *item)
 {
     struct command c = {conn, request, key, conn->worker->now};
-    item->is_won = false;
+    if (request->dialect != DIALECT_META)
+        item->is_won = false;
     return command_get_conclude(&c, result, item);
 }
 
@@ -35,7 +36,17 @@ ALWAYS_INLINE bool is_usual(const struct conn *conn, const struct cache_key *key
            conn->worker->n_until_draw > 0 && !tenant_follows(conn->session.tenant, key->hash);
 }
 
-ALWAYS_INLINE void put_hit(struct conn *conn, const struct request *request,
+/* Meta takes part in stale, won and recache. */
+ALWAYS_INLINE enum cache_result find(const struct conn *conn, const struct cache_key *key,
+                                     bool is_meta, struct cache_item *item)
+{
+    const struct worker *worker = conn->worker;
+    if (is_meta)
+        return cache_look(worker->cache_thread, conn->session.cache, key, worker->now, item);
+    return cache_get(worker->cache_thread, conn->session.cache, key, worker->now, item);
+}
+
+ALWAYS_INLINE void put_hit(struct conn *conn, const struct request *request, bool is_meta,
                            const struct cache_item *item)
 {
     struct output *out = &conn->worker->out;
@@ -44,14 +55,23 @@ ALWAYS_INLINE void put_hit(struct conn *conn, const struct request *request,
                           .client_flags = item->client_flags,
                           .n_value = item->n_value,
                           .cas = item->cas};
+    if (is_meta)
+        command_describe_state(&reply, item, conn->worker->now);
     PROBE(5, command__get, conn->fd, request->key.p, request->key.n, (int64_t)item->size,
           item->cas);
     out->n += encode_whole(request, &reply, slice_of(item->value, item->n_value), out->p + out->n);
 }
 
-enum execute_result plain_gets_execute(struct conn *conn, const struct input *in,
-                                       struct batch_entry *entries, const struct cache_key *keys,
-                                       size_t n, size_t *n_done_out)
+ALWAYS_INLINE bool is_meta_request(const struct batch_entry *entry)
+{
+    return entry->request.dialect == DIALECT_META;
+}
+
+/* All of them are meta's, or none. */
+ALWAYS_INLINE enum execute_result execute_gets(struct conn *conn, const struct input *in,
+                                               struct batch_entry *entries,
+                                               const struct cache_key *keys, size_t n, bool is_meta,
+                                               size_t *n_done_out)
 {
     struct worker *worker = conn->worker;
     struct tenant_counters *counters = conn->session.counters;
@@ -62,11 +82,10 @@ enum execute_result plain_gets_execute(struct conn *conn, const struct input *in
         struct request *request = &entries[i].request;
         struct cache_item item;
         PROBE(3, process__command__start, conn->fd, in->p + entries[i].start, entries[i].n);
-        enum cache_result result =
-            cache_get(worker->cache_thread, conn->session.cache, &keys[i], worker->now, &item);
+        enum cache_result result = find(conn, &keys[i], is_meta, &item);
         if (LIKELY(is_usual(conn, &keys[i], result, &item))) {
             worker->n_until_draw--;
-            put_hit(conn, request, &item);
+            put_hit(conn, request, is_meta, &item);
             n_hits++;
         } else {
             executed = conclude(conn, request, &keys[i], result, &item);
@@ -75,7 +94,8 @@ enum execute_result plain_gets_execute(struct conn *conn, const struct input *in
         conn->budget -= request->is_last || !entries[i].before.multiget;
         i++;
     } while (executed == EXECUTE_NEXT && i < n && is_plain_get(&entries[i].request) &&
-             conn->budget > 0 && !output_is_full(&worker->out));
+             is_meta_request(&entries[i]) == is_meta && conn->budget > 0 &&
+             !output_is_full(&worker->out));
     (void)in; /* without probes */
     counter_add(&counters->cmd_get, n_hits);
     counter_add(&counters->get_hits, n_hits);
@@ -83,4 +103,13 @@ enum execute_result plain_gets_execute(struct conn *conn, const struct input *in
         latency_note(&worker->sample, VERB_GET, (unsigned)i);
     *n_done_out = i;
     return executed;
+}
+
+enum execute_result plain_gets_execute(struct conn *conn, const struct input *in,
+                                       struct batch_entry *entries, const struct cache_key *keys,
+                                       size_t n, size_t *n_done_out)
+{
+    if (is_meta_request(entries))
+        return execute_gets(conn, in, entries, keys, n, true, n_done_out);
+    return execute_gets(conn, in, entries, keys, n, false, n_done_out);
 }

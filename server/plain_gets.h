@@ -1,5 +1,5 @@
-/* plain_gets.h - the short way of gets that only read, and show no more than value, key and cas:
- * most of all requests. What execute and command_get ask for each request is asked once here, or
+/* plain_gets.h - the short way of gets that only read, and show a value: most of all requests. What
+ * execute and command_get ask for each request is asked once here, or
  * has one answer only. Owns: nothing.   Thread: the connection's worker, online. Never: is needed:
  * the long way does the same. */
 #ifndef SERVER_PLAIN_GETS_H
@@ -9,8 +9,8 @@
 
 static inline bool is_plain_get(const struct request *request)
 {
-    return request->verb == VERB_GET && request->dialect != DIALECT_META &&
-           (request->does & ~(WANT_CAS | WANT_KEY)) == WANT_VALUE &&
+    return request->verb == VERB_GET &&
+           (request->does & ~(WANT_CAS | WANT_KEY | WANT_STATE)) == WANT_VALUE &&
            request->status == STATUS_NONE && !request->closes &&
            request->n_value + request->n_trailer == 0;
 }

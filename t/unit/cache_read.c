@@ -129,6 +129,100 @@ START_TEST(hint_of_a_store_is_not_trusted)
 }
 END_TEST
 
+/* ---- looks ---- */
+
+static enum cache_result look(const char *text, struct cache_item *item)
+{
+    struct cache_key key = hinted_key(text);
+    return cache_look(f.thread, f.tenant, &key, f.now, item);
+}
+
+/* Stores the same twice, under "look" and "access". */
+static void set_both(const struct cache_store *store)
+{
+    static const char *const names[] = {"look", "access"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct cache_key key = frame_key(&f, names[i]);
+        struct cache_stored stored;
+        ck_assert_int_eq(cache_store(f.thread, f.tenant, &key, f.now, store, &stored), CACHE_OK);
+    }
+}
+
+static void change_both(const struct cache_remove *remove)
+{
+    struct cache_key a = frame_key(&f, "look"), b = frame_key(&f, "access");
+    ck_assert_int_eq(cache_remove(f.thread, f.tenant, &a, f.now, remove), CACHE_OK);
+    ck_assert_int_eq(cache_remove(f.thread, f.tenant, &b, f.now, remove), CACHE_OK);
+}
+
+static void assert_alike(enum cache_result expected)
+{
+    struct cache_access access = {.has_state = true};
+    struct cache_item a, b;
+    ck_assert_int_eq(look("look", &a), expected);
+    ck_assert_int_eq(frame_access(&f, "access", &access, &b), expected);
+    if (expected != CACHE_OK)
+        return;
+    ck_assert(slice_equal(slice_of(a.value, a.n_value), slice_of(b.value, b.n_value)));
+    ck_assert_uint_eq(a.size + 2, b.size); /* by the name */
+    ck_assert_uint_eq(a.client_flags, b.client_flags);
+    ck_assert_uint_eq(a.exptime, b.exptime);
+    ck_assert_uint_eq(a.exptime_before, b.exptime_before);
+    ck_assert_uint_eq(a.last_access, b.last_access);
+    ck_assert_int_eq(a.was_fetched, b.was_fetched);
+    ck_assert_int_eq(a.is_stale, b.is_stale);
+    ck_assert_int_eq(a.is_won, b.is_won);
+    ck_assert_int_eq(a.is_already_won, b.is_already_won);
+    ck_assert_int_eq(a.key_is_base64, b.key_is_base64);
+}
+
+START_TEST(look_sees_what_an_access_sees)
+{
+    struct cache_store plain = {.value = SLICE("value")};
+    struct cache_store rich = {.value = SLICE("7"),
+                               .client_flags = 9,
+                               .exptime = NOW + 30,
+                               .key_is_base64 = true,
+                               .sets_cas = true,
+                               .new_cas = UINT64_MAX};
+    struct cache_remove stale = {.invalidates = true, .does_touch = true, .exptime = NOW + 40};
+    struct cache_item item;
+    assert_alike(CACHE_MISS);
+    set_both(&plain);
+    assert_alike(CACHE_OK);
+    f.now = NOW + 5;
+    assert_alike(CACHE_OK); /* fetched, and in this second */
+    set_both(&rich);
+    assert_alike(CACHE_OK);
+    ck_assert_int_eq(look("look", &item), CACHE_OK);
+    ck_assert_uint_eq(item.cas, UINT64_MAX);
+    change_both(&stale);
+    assert_alike(CACHE_OK); /* won */
+    assert_alike(CACHE_OK); /* by another */
+    f.now = NOW + 40;
+    assert_alike(CACHE_EXPIRED);
+    assert_alike(CACHE_MISS);
+}
+END_TEST
+
+START_TEST(look_sees_a_counter)
+{
+    struct cache_arith add = {.delta = 5};
+    struct cache_item item;
+    uint64_t number;
+    bool was_created;
+    struct cache_key key = frame_key(&f, "look");
+    ck_assert_int_eq(frame_set(&f, "look", "10"), CACHE_OK);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(
+            cache_arith(f.thread, f.tenant, &key, f.now, &add, &number, &was_created, &item),
+            CACHE_OK);
+    ck_assert_int_eq(look("look", &item), CACHE_OK);
+    ck_assert(slice_is(slice_of(item.value, item.n_value), "20"));
+    ck_assert_uint_eq(item.cas, cas_of("look"));
+}
+END_TEST
+
 START_TEST(miss_vivifies_once)
 {
     struct cache_access access = {.has_state = true,
@@ -297,6 +391,8 @@ int main(void)
     tcase_add_test(tc, expiry_is_exact);
     tcase_add_test(tc, touch_changes_exptime_only);
     tcase_add_test(tc, access_is_remembered_unless_silent);
+    tcase_add_test(tc, look_sees_what_an_access_sees);
+    tcase_add_test(tc, look_sees_a_counter);
     tcase_add_test(tc, miss_vivifies_once);
     tcase_add_test(tc, recache_is_won_once);
     tcase_add_test(tc, hinted_key_is_compared_whole);

@@ -122,11 +122,16 @@ static void do_get(struct worker *w, uint32_t key, uint32_t now)
     struct cache_item item;
     struct cache_key k = key_of(w, text, "v", key);
     static const struct cache_access plain = {0};
-    bool is_described = w->n_hits % 2 == 0; /* a plain get does not tell the exptime */
+    bool is_described = w->n_hits % 3 != 0; /* a plain get does not tell the exptime */
     uint32_t done = atomic_load(&models[key].done);
-    enum cache_result result =
-        is_described ? cache_access(w->frame.thread, w->frame.tenant, &k, now, &plain, &item)
-                     : cache_get(w->frame.thread, w->frame.tenant, &k, now, &item);
+    enum cache_result result;
+    k.hint = w->n_hits % 2 == 0 ? cache_prefetch_item(w->frame.cache, k.hash) : 0;
+    if (!is_described)
+        result = cache_get(w->frame.thread, w->frame.tenant, &k, now, &item);
+    else if (w->n_hits % 3 == 1)
+        result = cache_access(w->frame.thread, w->frame.tenant, &k, now, &plain, &item);
+    else
+        result = cache_look(w->frame.thread, w->frame.tenant, &k, now, &item);
     if (result != CACHE_OK)
         return;
     w->n_hits++;
