@@ -4,6 +4,7 @@ make install puts programs, manuals and units where they belong. The Debian pack
 the same archive: make deb."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -58,8 +59,43 @@ def install():
         assert "usr/" + name in found, sorted(found)
     status = subprocess.run([os.path.join(path, "usr/bin/keepd"), "-V"], stdout=subprocess.PIPE)
     assert status.returncode == 0 and b"keepd" in status.stdout
+    with open(os.path.join(path, "usr/lib/systemd/system/keepd.service")) as f:
+        unit = f.read()
+    assert re.search(r"^ExecStart=/\S*/bin/keepd ", unit, re.M), unit
     make("uninstall", "DESTDIR=" + path, "prefix=/usr")
     assert not below(path), sorted(below(path))
+
+
+def after(script, verb):
+    """What is left in a small root when the package's script has run in it with this verb."""
+    root = folder()
+    for name in ("var/lib/private/keepd/items", "var/log/private/keepd/log", "var/lib/other/file",
+                 "etc/keepd/tenants.conf", "etc/default/keepd"):
+        os.makedirs(os.path.join(root, os.path.dirname(name)), exist_ok=True)
+        with open(os.path.join(root, name), "w"):
+            pass
+    for name in ("var/lib/keepd", "var/log/keepd"):
+        os.symlink("private/keepd", os.path.join(root, name))
+    done = subprocess.run(["/bin/sh", os.path.join(SRCDIR, "debian", script), verb],
+                          env={"PATH": os.environ["PATH"], "DPKG_ROOT": root}, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    assert done.returncode == 0 and not done.stdout, (script, verb, done)
+    for name in ("etc/keepd", "var/lib/private", "var/log/private"):
+        assert os.path.isdir(os.path.join(root, name)), (script, verb, name)
+    return below(root)
+
+
+@case
+def purge_leaves_what_others_made():
+    """dpkg itself removes etc/default/keepd, the only file of the package that is configuration."""
+    whole = after("keepd.postrm", "remove")
+    assert len(whole) >= 5, whole
+    for script, verb in (("keepd.postrm", "upgrade"), ("keepd.postrm", "abort-install"),
+                         ("keepd.postrm", "disappear"), ("keepd.prerm", "remove"),
+                         ("keepd.prerm", "upgrade")):
+        assert after(script, verb) == whole, (script, verb)
+    assert after("keepd.postrm", "purge") == {"var/lib/other/file", "etc/keepd/tenants.conf",
+                                              "etc/default/keepd"}
 
 
 run()
