@@ -203,6 +203,24 @@ MUST_USE enum cache_result cache_get(struct cache_thread *thread, struct cache_t
                                      const struct cache_key *key, uint32_t now,
                                      struct cache_item *item_out);
 
+/* What a batch of plain gets shows of an item. */
+struct cache_view {
+    uint64_t cas;
+    const uint8_t *value; /* contiguous */
+    uint32_t n_value;     /* at most CACHE_VIEW_MAX */
+    uint32_t size;        /* bytes with header and key */
+    uint32_t client_flags;
+};
+
+#define CACHE_VIEW_MAX (16u << 10)
+
+/* Plain gets of keys that went through cache_prefetch, as long as they need no more than a look:
+ * returns how many were hits, in a row from the first. What became of the next key, cache_get
+ * tells. */
+MUST_USE size_t cache_get_many(struct cache_thread *thread, struct cache_tenant *tenant,
+                               const struct cache_key *keys, size_t n, uint32_t now,
+                               struct cache_view *views_out);
+
 /* CACHE_MISS and its kinds also when it was vivified; then item_out->is_won is true and item_out
  * describes the new item (was it a miss? result; is there an item to show? is_won). */
 MUST_USE enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant *tenant,

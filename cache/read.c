@@ -220,6 +220,78 @@ enum cache_result cache_get(struct cache_thread *thread, struct cache_tenant *te
     return get_found(thread, tenant, key, now, &found, item_out);
 }
 
+/* ---- many gets ---- */
+
+/* The item that the hint points to, if it is the key's, and this tenant's of now. */
+ALWAYS_INLINE struct item *hinted_item(const struct cache *cache, const struct cache_key *key,
+                                       uint64_t word)
+{
+    const struct bucket *bucket = hint_bucket(&cache->index, key->hint);
+    unsigned slot = hint_slot(key->hint);
+    if (UNLIKELY(key->hint == 0 || !bucket_has_tag(bucket, slot, hash_tag(key->hash))))
+        return NULL;
+    uint32_t location = bucket_location(bucket, slot);
+    struct item *item = location_item(cache, location);
+    if (UNLIKELY(item->n_key != key->bytes.n ||
+                 !key_equals(item->bytes, key->bytes.p, key->bytes.n)))
+        return NULL;
+    return LIKELY(segment_owner(cache, location_segment(cache, location)) == word) ? item : NULL;
+}
+
+/* False: it is more than bytes that lie together, or large. */
+ALWAYS_INLINE bool view(const struct cache *cache, const struct item *item,
+                        struct cache_view *view_out)
+{
+    size_t at = ITEM_HEADER + item->n_key;
+    uint32_t n_value = item->n_value;
+    uint32_t client_flags = 0;
+    if (UNLIKELY(item->layout != 0)) {
+        if (item->layout & ITEM_IS_COUNTER)
+            return false;
+        at = item_value_at(item);
+        client_flags = item_client_flags(item);
+        n_value = item_n_value(item);
+    }
+    if (UNLIKELY(n_value > CACHE_VIEW_MAX || at + n_value > cache->segment_size))
+        return false;
+    *view_out = (struct cache_view){.cas = item_cas(item),
+                                    .value = (const uint8_t *)item + at,
+                                    .n_value = n_value,
+                                    .size = (uint32_t)at + n_value,
+                                    .client_flags = client_flags};
+    return true;
+}
+
+/* The key's item, wherever it is. */
+NEVER_INLINE struct item *searched_item(const struct cache *cache,
+                                        const struct cache_tenant *tenant,
+                                        const struct cache_key *key, uint64_t word)
+{
+    struct found found;
+    return lookup_search(cache, tenant, key, &found) && found.owner == word ? found.item : NULL;
+}
+
+size_t cache_get_many(struct cache_thread *thread, struct cache_tenant *tenant,
+                      const struct cache_key *keys, size_t n, uint32_t now,
+                      struct cache_view *views_out)
+{
+    const struct cache *cache = thread->cache;
+    uint64_t word = tenant_word(tenant);
+    size_t i = 0;
+    thread->has_views = true;
+    for (; i < n; i++) {
+        struct item *item = hinted_item(cache, &keys[i], word);
+        if (UNLIKELY(item == NULL))
+            item = searched_item(cache, tenant, &keys[i], word);
+        if (UNLIKELY(item == NULL || item_is_expired(item, now) ||
+                     !view(cache, item, &views_out[i])))
+            break;
+        if (UNLIKELY(!is_bumped(item, now)))
+            item_bump(item, now);
+    }
+    return i;
+}
+
 /* ---- access: touch, and meta's stale, won and recache ---- */
 
 static bool wins(const struct cache_item *item, const struct cache_access *access, uint32_t now)

@@ -31,6 +31,10 @@ size_t encode_tail(const struct request *request, const struct reply *reply, uin
 size_t encode_whole(const struct request *request, const struct reply *reply, struct slice value,
                     uint8_t *out);
 
+/* encode_whole for the hit of a bare get. */
+size_t encode_bare_hit(struct slice key, uint32_t client_flags, struct slice value, bool is_last,
+                       uint8_t *out);
+
 /* True when quietness hides this reply; its value must not be sent either. */
 bool encode_is_hidden(const struct request *request, const struct reply *reply);
 

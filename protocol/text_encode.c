@@ -84,6 +84,21 @@ static size_t text_whole(const struct request *request, const struct reply *repl
     return put_whole(text_head, text_tail, request, reply, value, out);
 }
 
+size_t encode_bare_hit(struct slice key, uint32_t client_flags, struct slice value, bool is_last,
+                       uint8_t *out)
+{
+    uint8_t *at = put_short(PUT_LITERAL(out, "VALUE "), key);
+    if (LIKELY(client_flags == 0))
+        at = PUT_LITERAL(at, " 0 ");
+    else
+        at = put_byte(put_u64(put_byte(at, ' '), client_flags), ' ');
+    at = put_end(put_length(at, value.n));
+    at = put_end(put_slice(at, value));
+    if (is_last)
+        at = PUT_LITERAL(at, "END\r\n");
+    return (size_t)(at - out);
+}
+
 size_t text_stat(const struct request *request, struct slice name, struct slice value, uint8_t *out)
 {
     (void)request;

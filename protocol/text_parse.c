@@ -238,24 +238,36 @@ static bool keys_fit(const struct line *line)
 /* One key of a get line; line.at is its first byte, no space, p what the caller has not consumed.
  */
 ALWAYS_INLINE void take_key(struct parser *parser, const uint8_t *p, struct line line,
-                            const uint8_t *newline, struct request *out, size_t *n_consumed_out)
+                            const uint8_t *newline, struct bare_get *out)
 {
-    const struct command_row *row = &commands[parser->multiget - 1];
     const uint8_t *end = find_space(line.at, line.end), *next = end;
     while (next < line.end && *next == ' ')
         next++;
-    out->verb = row->verb;
-    out->does = row->does;
-    out->exptime = parser->exptime;
-    out->command = slice_of(row->word, row->n_word);
     out->key = slice_of(line.at, (size_t)(end - line.at));
-    if (next == line.end) {
-        out->is_last = true;
+    out->is_first = false;
+    out->is_last = next == line.end;
+    if (out->is_last) {
         parser->multiget = 0;
         next = newline + 1;
     }
     parser->n_line_left = (uint32_t)(newline + 1 - next);
-    *n_consumed_out = (size_t)(next - p);
+    out->n_consumed = (size_t)(next - p);
+}
+
+/* The same as a request; line.at is past words in front of the key. */
+static void take_key_request(struct parser *parser, const uint8_t *p, struct line line,
+                             const uint8_t *newline, struct request *out, size_t *n_consumed_out)
+{
+    const struct command_row *row = &commands[parser->multiget - 1];
+    struct bare_get get;
+    take_key(parser, p, line, newline, &get);
+    out->verb = row->verb;
+    out->does = row->does;
+    out->exptime = parser->exptime;
+    out->command = slice_of(row->word, row->n_word);
+    out->key = get.key;
+    out->is_last = get.is_last;
+    *n_consumed_out = get.n_consumed;
 }
 
 NEVER_INLINE enum parse_result next_key(struct parser *parser, const uint8_t *p, size_t n,
@@ -265,7 +277,8 @@ NEVER_INLINE enum parse_result next_key(struct parser *parser, const uint8_t *p,
         return PARSE_MORE;
     const uint8_t *newline = p + parser->n_line_left - 1;
     request_clear(out);
-    take_key(parser, p, (struct line){p, line_end(p, newline)}, newline, out, n_consumed_out);
+    take_key_request(parser, p, (struct line){p, line_end(p, newline)}, newline, out,
+                     n_consumed_out);
     return PARSE_OK;
 }
 
@@ -294,7 +307,7 @@ NEVER_INLINE enum parse_result first_key(struct parser *parser, const struct com
     }
     parser->multiget = (uint8_t)(row - commands + 1);
     parser->exptime = (int32_t)exptime;
-    take_key(parser, p, line, newline, out, n_consumed_out);
+    take_key_request(parser, p, line, newline, out, n_consumed_out);
     out->is_first = true;
     return PARSE_OK;
 }
@@ -377,30 +390,45 @@ NEVER_INLINE enum parse_result parse_line(struct parser *parser, const uint8_t *
     return first_key(parser, &commands[COMMAND_get], p, line, out, n_consumed_out);
 }
 
-/* A get line of one key, which most are: its end is found in one pass with the key's. False: it may
- * be any line. */
-ALWAYS_INLINE bool parse_lone_get(struct parser *parser, const uint8_t *p, size_t n,
-                                  struct request *out, size_t *n_consumed_out)
+/* A get line of one key, which most are: its end is found in one pass with the key's. */
+ALWAYS_INLINE bool parse_lone_get(const uint8_t *p, size_t n, struct bare_get *out)
 {
-    const struct command_row *row = &commands[COMMAND_get];
     const uint8_t *key = p + 4;
-    if (n < LINE_MIN || memcmp(p, "get ", 4) != 0)
+    if (UNLIKELY(n < LINE_MIN || memcmp(p, "get ", 4) != 0))
         return false;
     const uint8_t *newline = find_gap(key, p + n, KEY_MAX + 2);
-    if (newline == NULL || *newline != '\n')
+    if (UNLIKELY(newline == NULL || *newline != '\n'))
         return false;
     size_t n_key = (size_t)(line_end(key, newline) - key);
-    if (UNLIKELY(n_key == 0 || n_key > KEY_MAX))
+    out->key = slice_of(key, n_key);
+    out->n_consumed = (size_t)(newline + 1 - p);
+    out->is_first = out->is_last = true;
+    return n_key > 0 && n_key <= KEY_MAX;
+}
+
+bool text_parse_bare_get(struct parser *parser, const uint8_t *p, size_t n, struct bare_get *out)
+{
+    if (parser->multiget == 0 && LIKELY(parse_lone_get(p, n, out))) {
+        parser->n_searched = 0;
+        return true;
+    }
+    if (parser->multiget != COMMAND_get + 1 || UNLIKELY(n < parser->n_line_left))
         return false;
+    const uint8_t *newline = p + parser->n_line_left - 1;
+    take_key(parser, p, (struct line){p, line_end(p, newline)}, newline, out);
+    return true;
+}
+
+void bare_get_request(const struct bare_get *get, struct request *out)
+{
+    const struct command_row *row = &commands[COMMAND_get];
     request_clear(out);
     out->verb = row->verb;
     out->does = row->does;
-    out->is_first = out->is_last = true;
-    out->key = slice_of(key, n_key);
-    out->command = slice_of(p, 3);
-    parser->n_searched = 0;
-    *n_consumed_out = (size_t)(newline + 1 - p);
-    return true;
+    out->command = slice_of(row->word, row->n_word);
+    out->key = get->key;
+    out->is_first = get->is_first;
+    out->is_last = get->is_last;
 }
 
 NEVER_INLINE enum parse_result parse_meta(struct parser *parser, const uint8_t *p, size_t n,
@@ -415,11 +443,15 @@ NEVER_INLINE enum parse_result parse_meta(struct parser *parser, const uint8_t *
 enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, struct request *out,
                              size_t *n_consumed_out)
 {
+    struct bare_get get;
+    if (p[0] == 'm' && parser->multiget == 0)
+        return parse_meta(parser, p, n, out, n_consumed_out);
+    if (text_parse_bare_get(parser, p, n, &get)) {
+        bare_get_request(&get, out);
+        *n_consumed_out = get.n_consumed;
+        return PARSE_OK;
+    }
     if (parser->multiget != 0)
         return next_key(parser, p, n, out, n_consumed_out);
-    if (LIKELY(parse_lone_get(parser, p, n, out, n_consumed_out)))
-        return PARSE_OK;
-    if (p[0] == 'm')
-        return parse_meta(parser, p, n, out, n_consumed_out);
     return parse_line(parser, p, n, out, n_consumed_out);
 }

@@ -32,6 +32,31 @@ static inline uint8_t *put_u64(uint8_t *at, uint64_t number)
     return at + number_render_u64(at, number);
 }
 
+/* A key, in two pieces that overlap: a call of memcpy costs more than the copy. */
+static inline uint8_t *put_short(uint8_t *at, struct slice key)
+{
+    uint8_t pieces[2][16];
+    if (UNLIKELY(key.n < sizeof pieces[0] || key.n > sizeof pieces))
+        return put_slice(at, key);
+    memcpy(pieces[0], key.p, sizeof pieces[0]);
+    memcpy(pieces[1], key.p + key.n - sizeof pieces[1], sizeof pieces[1]);
+    memcpy(at, pieces[0], sizeof pieces[0]);
+    memcpy(at + key.n - sizeof pieces[1], pieces[1], sizeof pieces[1]);
+    return at + key.n;
+}
+
+/* A value's length; of most values it has two or three digits. */
+static inline uint8_t *put_length(uint8_t *at, size_t n)
+{
+    if (UNLIKELY(n < 10 || n >= 1000))
+        return put_u64(at, n);
+    unsigned hundreds = (unsigned)n / 100, rest = (unsigned)n % 100;
+    if (n >= 100)
+        at = put_byte(at, (char)('0' + hundreds));
+    at = put_byte(at, (char)('0' + rest / 10));
+    return put_byte(at, (char)('0' + rest % 10));
+}
+
 static inline uint8_t *put_s64(uint8_t *at, int64_t number)
 {
     return at + number_render_s64(at, number);

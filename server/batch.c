@@ -29,19 +29,33 @@ static size_t take_value(struct request *request, const uint8_t *p)
     return (size_t)request->n_value + request->n_trailer;
 }
 
+/* A bare get: nothing but its key is written down. */
+ALWAYS_INLINE bool parse_bare(struct conn *conn, struct input *in, struct batch_entry *entry,
+                              struct cache_key *key)
+{
+    struct bare_get get;
+    entry->before = conn->parser;
+    entry->is_bare = parse_bare_get(&conn->parser, in->p + in->at, in->n - in->at, &get);
+    if (!entry->is_bare)
+        return false;
+    entry->is_first = get.is_first;
+    entry->is_last = get.is_last;
+    key->bytes = get.key;
+    in->at += get.n_consumed;
+    return true;
+}
+
 /* Parses one request at in->at; on PARSE_OK its head, and its value when it is whole, are consumed.
  */
-static enum parse_result parse_one(struct conn *conn, struct input *in, struct batch_entry *entry,
-                                   bool *is_last_out)
+NEVER_INLINE enum parse_result parse_one(struct conn *conn, struct input *in,
+                                         const struct batch_entry *entry, struct request *request,
+                                         bool *is_last_out)
 {
     size_t n_head;
-    entry->start = in->at;
-    entry->before = conn->parser;
     enum parse_result result =
-        parse_request(&conn->parser, in->p + in->at, in->n - in->at, &entry->request, &n_head);
+        parse_request(&conn->parser, in->p + in->at, in->n - in->at, request, &n_head);
     if (result != PARSE_OK)
         return result;
-    struct request *request = &entry->request;
     in->at += n_head;
     if (request->n_value + request->n_trailer == 0 && !verb_takes_value(request->verb))
         return PARSE_OK;
@@ -60,25 +74,40 @@ static enum parse_result parse_one(struct conn *conn, struct input *in, struct b
     return PARSE_OK;
 }
 
+void batch_make_request(struct batch *batch, size_t i)
+{
+    const struct batch_entry *entry = &batch->entries[i];
+    struct bare_get get = {batch->keys[i].bytes, entry->n, entry->is_first, entry->is_last};
+    bare_get_request(&get, &batch->requests[i]);
+    batch->entries[i].is_bare = false;
+}
+
 size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *result_out)
 {
-    struct batch_entry *entries = conn->worker->batch;
-    struct cache_key *keys = conn->worker->keys;
+    struct batch *batch = conn->worker->batch;
     enum parse_result result = PARSE_OK;
     bool is_last = false;
     size_t n = 0;
     while (n < BATCH_MAX && !is_last) {
-        result = parse_one(conn, in, &entries[n], &is_last);
-        if (result == PARSE_MORE)
+        struct batch_entry *entry = &batch->entries[n];
+        if (in->at == in->n) {
+            result = PARSE_MORE;
             break;
-        entries[n].n = in->at - entries[n].start;
-        keys[n].bytes = entries[n].request.key;
+        }
+        entry->start = (uint32_t)in->at;
+        if (!parse_bare(conn, in, entry, &batch->keys[n])) {
+            result = parse_one(conn, in, entry, &batch->requests[n], &is_last);
+            if (result == PARSE_MORE)
+                break;
+            batch->keys[n].bytes = batch->requests[n].key;
+        }
+        entry->n = (uint32_t)in->at - entry->start;
         n++;
         if (result == PARSE_BAD)
             break;
     }
     *result_out = result;
-    cache_prefetch(conn->worker->server->cache, conn->session.cache, keys,
+    cache_prefetch(conn->worker->server->cache, conn->session.cache, batch->keys,
                    result == PARSE_BAD ? n - 1 : n);
     return n;
 }

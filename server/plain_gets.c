@@ -3,9 +3,14 @@
 #include "server/command.h"
 #include "server/prefixes.h"
 #include "server/probes.h"
+#include "server/steps.h"
 #include "server/tenant.h"
 #include "server/trace.h"
 #include "server/watch.h"
+
+#define AT_ONCE 16u /* gets whose items are looked up in one call */
+
+_Static_assert(CACHE_VIEW_MAX <= OUTPUT_REF_MIN, "what a view shows is copied");
 
 bool plain_gets_are_open(const struct conn *conn)
 {
@@ -15,15 +20,51 @@ bool plain_gets_are_open(const struct conn *conn)
            !watch_is_on(conn->worker->server->watch, WATCH_FETCHERS);
 }
 
-/* A miss, a large value, or one that is to be drawn. */
-NEVER_INLINE enum execute_result conclude(struct conn *conn, struct request *request,
-                                          const struct cache_key *key, enum cache_result result,
-                                          struct cache_item *item)
+static bool is_meta(const struct batch *batch, size_t i)
 {
-    struct command c = {conn, request, key, conn->worker->now};
-    if (request->dialect != DIALECT_META)
-        item->is_won = false;
-    return command_get_conclude(&c, result, item);
+    return !batch->entries[i].is_bare && batch->requests[i].dialect == DIALECT_META;
+}
+
+static void spend(struct conn *conn, const struct batch *batch, size_t i)
+{
+    const struct batch_entry *entry = &batch->entries[i];
+    bool is_last = entry->is_bare ? entry->is_last : batch->requests[i].is_last;
+    conn->budget -= is_last || !entry->before.multiget;
+}
+
+/* A miss, a large value, or one that is to be drawn: by the long way. */
+NEVER_INLINE enum execute_result execute_one(struct conn *conn, const struct input *in, size_t i)
+{
+    struct worker *worker = conn->worker;
+    struct batch *batch = worker->batch;
+    const struct cache_key *key = &batch->keys[i];
+    struct command c = {conn, batch_request(batch, i), key, worker->now};
+    struct cache_item item;
+    item.is_won = false;
+    PROBE(3, process__command__start, conn->fd, in->p + batch->entries[i].start,
+          batch->entries[i].n);
+    (void)in; /* without probes */
+    enum cache_result result =
+        cache_get(worker->cache_thread, conn->session.cache, key, worker->now, &item);
+    enum execute_result executed = command_get_conclude(&c, result, &item);
+    PROBE(3, process__command__end, conn->fd, NULL, 0);
+    spend(conn, batch, i);
+    return executed;
+}
+
+ALWAYS_INLINE void put_meta_hit(struct conn *conn, const struct request *request,
+                                const struct cache_item *item)
+{
+    struct output *out = &conn->worker->out;
+    struct reply reply = {.status = STATUS_HIT,
+                          .has_value = true,
+                          .client_flags = item->client_flags,
+                          .n_value = item->n_value,
+                          .cas = item->cas};
+    command_describe_state(&reply, item, conn->worker->now);
+    PROBE(5, command__get, conn->fd, request->key.p, request->key.n, (int64_t)item->size,
+          item->cas);
+    out->n += encode_whole(request, &reply, slice_of(item->value, item->n_value), out->p + out->n);
 }
 
 /* Is nothing to be done but to count the hit, and to copy the value? */
@@ -36,80 +77,131 @@ ALWAYS_INLINE bool is_usual(const struct conn *conn, const struct cache_key *key
            conn->worker->n_until_draw > 0 && !tenant_follows(conn->session.tenant, key->hash);
 }
 
-/* Meta takes part in stale, won and recache. */
-ALWAYS_INLINE enum cache_result find(const struct conn *conn, const struct cache_key *key,
-                                     bool is_meta, struct cache_item *item)
-{
-    const struct worker *worker = conn->worker;
-    if (is_meta)
-        return cache_look(worker->cache_thread, conn->session.cache, key, worker->now, item);
-    return cache_get(worker->cache_thread, conn->session.cache, key, worker->now, item);
-}
-
-ALWAYS_INLINE void put_hit(struct conn *conn, const struct request *request, bool is_meta,
-                           const struct cache_item *item)
-{
-    struct output *out = &conn->worker->out;
-    struct reply reply = {.status = STATUS_HIT,
-                          .has_value = true,
-                          .client_flags = item->client_flags,
-                          .n_value = item->n_value,
-                          .cas = item->cas};
-    if (is_meta)
-        command_describe_state(&reply, item, conn->worker->now);
-    PROBE(5, command__get, conn->fd, request->key.p, request->key.n, (int64_t)item->size,
-          item->cas);
-    out->n += encode_whole(request, &reply, slice_of(item->value, item->n_value), out->p + out->n);
-}
-
-ALWAYS_INLINE bool is_meta_request(const struct batch_entry *entry)
-{
-    return entry->request.dialect == DIALECT_META;
-}
-
-/* All of them are meta's, or none. */
-ALWAYS_INLINE enum execute_result execute_gets(struct conn *conn, const struct input *in,
-                                               struct batch_entry *entries,
-                                               const struct cache_key *keys, size_t n, bool is_meta,
-                                               size_t *n_done_out)
+/* A get of meta takes part in stale, won and recache. *n_hits is counted on if it was a hit that
+ * was not counted yet. */
+ALWAYS_INLINE enum execute_result execute_meta(struct conn *conn, const struct input *in, size_t i,
+                                               unsigned *n_hits)
 {
     struct worker *worker = conn->worker;
-    struct tenant_counters *counters = conn->session.counters;
+    struct batch *batch = worker->batch;
+    const struct cache_key *key = &batch->keys[i];
+    struct request *request = &batch->requests[i];
     enum execute_result executed = EXECUTE_NEXT;
-    unsigned n_hits = 0;
-    size_t i = 0;
-    do {
-        struct request *request = &entries[i].request;
-        struct cache_item item;
-        PROBE(3, process__command__start, conn->fd, in->p + entries[i].start, entries[i].n);
-        enum cache_result result = find(conn, &keys[i], is_meta, &item);
-        if (LIKELY(is_usual(conn, &keys[i], result, &item))) {
-            worker->n_until_draw--;
-            put_hit(conn, request, is_meta, &item);
-            n_hits++;
-        } else {
-            executed = conclude(conn, request, &keys[i], result, &item);
-        }
-        PROBE(3, process__command__end, conn->fd, NULL, 0);
-        conn->budget -= request->is_last || !entries[i].before.multiget;
-        i++;
-    } while (executed == EXECUTE_NEXT && i < n && is_plain_get(&entries[i].request) &&
-             is_meta_request(&entries[i]) == is_meta && conn->budget > 0 &&
-             !output_is_full(&worker->out));
+    struct cache_item item;
+    PROBE(3, process__command__start, conn->fd, in->p + batch->entries[i].start,
+          batch->entries[i].n);
     (void)in; /* without probes */
-    counter_add(&counters->cmd_get, n_hits);
-    counter_add(&counters->get_hits, n_hits);
-    if (UNLIKELY(worker->sample.is_on))
-        latency_note(&worker->sample, VERB_GET, (unsigned)i);
-    *n_done_out = i;
+    enum cache_result result =
+        cache_look(worker->cache_thread, conn->session.cache, key, worker->now, &item);
+    if (LIKELY(is_usual(conn, key, result, &item))) {
+        worker->n_until_draw--;
+        put_meta_hit(conn, request, &item);
+        ++*n_hits;
+    } else {
+        struct command c = {conn, request, key, worker->now};
+        executed = command_get_conclude(&c, result, &item);
+    }
+    PROBE(3, process__command__end, conn->fd, NULL, 0);
+    spend(conn, batch, i);
     return executed;
 }
 
-enum execute_result plain_gets_execute(struct conn *conn, const struct input *in,
-                                       struct batch_entry *entries, const struct cache_key *keys,
+ALWAYS_INLINE size_t put_hit(const struct batch *batch, size_t i, const struct cache_view *view,
+                             uint8_t *out)
+{
+    struct slice value = slice_of(view->value, view->n_value);
+    const struct batch_entry *entry = &batch->entries[i];
+    if (LIKELY(entry->is_bare))
+        return encode_bare_hit(batch->keys[i].bytes, view->client_flags, value, entry->is_last,
+                               out);
+    struct reply reply = {.status = STATUS_HIT,
+                          .has_value = true,
+                          .client_flags = view->client_flags,
+                          .n_value = view->n_value,
+                          .cas = view->cas};
+    return encode_whole(&batch->requests[i], &reply, value, out);
+}
+
+/* Answers the hits of the entries from i on, which were found; returns how many. */
+ALWAYS_INLINE size_t put_hits(struct conn *conn, const struct input *in, size_t i,
+                              const struct cache_view *views, size_t n)
+{
+    struct worker *worker = conn->worker;
+    const struct batch *batch = worker->batch;
+    struct output *out = &worker->out;
+    struct tenant *tenant = conn->session.tenant;
+    size_t n_done = 0;
+    (void)in; /* without probes */
+    for (; n_done < n && !output_is_full(out); n_done++, i++, views++) {
+        const struct cache_key *key = &batch->keys[i];
+        PROBE(3, process__command__start, conn->fd, in->p + batch->entries[i].start,
+              batch->entries[i].n);
+        if (!output_reserve(out, ENCODE_HEAD_MAX + views->n_value + ENCODE_TAIL_MAX))
+            break;
+        if (UNLIKELY(tenant_follows(tenant, key->hash)))
+            tenant_tell_get(tenant, key->hash, views->size);
+        PROBE(5, command__get, conn->fd, key->bytes.p, key->bytes.n, (int64_t)views->size,
+              views->cas);
+        out->n += put_hit(batch, i, views, out->p + out->n);
+        PROBE(3, process__command__end, conn->fd, NULL, 0);
+        spend(conn, batch, i);
+    }
+    return n_done;
+}
+
+/* How many of the entries from i on are plain gets that may be looked up at once. */
+ALWAYS_INLINE size_t n_at_once(const struct conn *conn, size_t i, size_t n)
+{
+    const struct batch *batch = conn->worker->batch;
+    size_t most = n - i < AT_ONCE ? n - i : AT_ONCE, n_gets = 0;
+    if (conn->budget < most)
+        most = conn->budget;
+    if (conn->worker->n_until_draw < most)
+        most = conn->worker->n_until_draw;
+    while (n_gets < most && is_plain_get(batch, i + n_gets) && !is_meta(batch, i + n_gets))
+        n_gets++;
+    return n_gets;
+}
+
+/* Looks up as many as can be at once, and answers the hits; then the next one, if there is more to
+ * it. */
+ALWAYS_INLINE enum execute_result execute_many(struct conn *conn, const struct input *in, size_t n,
+                                               size_t *i, unsigned *n_hits)
+{
+    struct worker *worker = conn->worker;
+    struct cache_view views[AT_ONCE];
+    size_t n_gets = n_at_once(conn, *i, n);
+    size_t n_found = cache_get_many(worker->cache_thread, conn->session.cache,
+                                    &worker->batch->keys[*i], n_gets, worker->now, views);
+    size_t n_put = put_hits(conn, in, *i, views, n_found);
+    worker->n_until_draw -= (unsigned)n_put;
+    *n_hits += (unsigned)n_put;
+    *i += n_put;
+    if (LIKELY(n_put == n_gets && n_gets > 0) || output_is_full(&worker->out))
+        return EXECUTE_NEXT;
+    return execute_one(conn, in, (*i)++);
+}
+
+enum execute_result plain_gets_execute(struct conn *conn, const struct input *in, size_t i,
                                        size_t n, size_t *n_done_out)
 {
-    if (is_meta_request(entries))
-        return execute_gets(conn, in, entries, keys, n, true, n_done_out);
-    return execute_gets(conn, in, entries, keys, n, false, n_done_out);
+    struct worker *worker = conn->worker;
+    const struct batch *batch = worker->batch;
+    struct tenant_counters *counters = conn->session.counters;
+    enum execute_result executed;
+    unsigned n_hits = 0;
+    size_t at = i;
+    do {
+        if (UNLIKELY(is_meta(batch, at)))
+            executed = execute_meta(conn, in, at++, &n_hits);
+        else
+            executed = execute_many(conn, in, n, &at, &n_hits);
+    } while (executed == EXECUTE_NEXT && at < n && is_plain_get(batch, at) && conn->budget > 0 &&
+             !output_is_full(&worker->out));
+    counter_add(&counters->cmd_get, n_hits);
+    counter_add(&counters->get_hits, n_hits);
+    if (UNLIKELY(worker->sample.is_on))
+        latency_note(&worker->sample, VERB_GET, (unsigned)(at - i));
+    *n_done_out = at - i;
+    return executed;
 }

@@ -1,29 +1,30 @@
 /* plain_gets.h - the short way of gets that only read, and show a value: most of all requests. What
- * execute and command_get ask for each request is asked once here, or
- * has one answer only. Owns: nothing.   Thread: the connection's worker, online. Never: is needed:
- * the long way does the same. */
+ * execute and command_get ask for each request is asked once here, or has one answer only. Owns:
+ * nothing.   Thread: the connection's worker, online. Never: is needed: the long way does the same.
+ */
 #ifndef SERVER_PLAIN_GETS_H
 #define SERVER_PLAIN_GETS_H
 
 #include "server/execute.h"
 
-static inline bool is_plain_get(const struct request *request)
+static inline bool is_plain_get(const struct batch *batch, size_t i)
 {
-    return request->verb == VERB_GET &&
-           (request->does & ~(WANT_CAS | WANT_KEY | WANT_STATE)) == WANT_VALUE &&
-           request->status == STATUS_NONE && !request->closes &&
-           request->n_value + request->n_trailer == 0;
+    const struct request *request = &batch->requests[i];
+    return LIKELY(batch->entries[i].is_bare) ||
+           (request->verb == VERB_GET &&
+            (request->does & ~(WANT_CAS | WANT_KEY | WANT_STATE)) == WANT_VALUE &&
+            request->status == STATUS_NONE && !request->closes &&
+            request->n_value + request->n_trailer == 0);
 }
 
 /* May plain gets go the short way? Not when somebody wants to see or count each of them, and not
  * without the right to read. Any other request may change that. */
 MUST_USE bool plain_gets_are_open(const struct conn *conn);
 
-/* Carries out the plain gets that entries begin with: the first, and those behind it while the
- * output has room and the turn's budget lasts. How many, and the result of the last. */
-MUST_USE enum execute_result plain_gets_execute(struct conn *conn, const struct input *in,
-                                                struct batch_entry *entries,
-                                                const struct cache_key *keys, size_t n,
-                                                size_t *n_done_out);
+/* Carries out the plain gets of the worker's batch from entry i on: that one, and those behind it,
+ * up to entry n at most, while the output has room and the turn's budget lasts. How many, and the
+ * result of the last. */
+MUST_USE enum execute_result plain_gets_execute(struct conn *conn, const struct input *in, size_t i,
+                                                size_t n, size_t *n_done_out);
 
 #endif

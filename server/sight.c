@@ -34,9 +34,7 @@ void sight_latency(struct server *server, struct latency_totals *out)
 void sight_buffers(struct server *server, struct sight_buffers *out)
 {
     out->n_conn_bytes = (uint64_t)atomic_load(&server->n_structures) * sizeof(struct conn);
-    out->n_input_bytes =
-        server->n_workers * (uint64_t)(WORKER_INPUT + BATCH_MAX * (sizeof(struct batch_entry) +
-                                                                   sizeof(struct cache_key)));
+    out->n_input_bytes = server->n_workers * (uint64_t)(WORKER_INPUT + sizeof(struct batch));
 }
 
 static void tell(int fd, const char *what, const char *value, sight_visit *visit, void *arg)

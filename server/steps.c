@@ -135,20 +135,21 @@ static inline bool must_write_first(struct conn *conn, const struct request *req
 
 /* One request by the long way. */
 static enum execute_result execute_entry(struct conn *conn, const struct input *in,
-                                         struct batch_entry *entry, const struct cache_key *key)
+                                         const struct batch_entry *entry, struct request *request,
+                                         const struct cache_key *key)
 {
     enum execute_result result;
     if (UNLIKELY(conn->worker->sample.is_on))
-        latency_note(&conn->worker->sample, entry->request.verb, 1);
+        latency_note(&conn->worker->sample, request->verb, 1);
     PROBE(3, process__command__start, conn->fd, in->p + entry->start, entry->n);
     (void)in; /* without probes */
     if (LIKELY(!tenant_is_limited(conn->session.tenant)))
-        result = execute(conn, &entry->request, key);
+        result = execute(conn, request, key);
     else
-        result = traffic_execute(conn, &entry->request, key, entry->n);
+        result = traffic_execute(conn, request, key, entry->n);
     PROBE(3, process__command__end, conn->fd, NULL, 0);
     if (result == EXECUTE_NEXT)
-        conn->budget -= entry->request.is_last || !entry->before.multiget;
+        conn->budget -= request->is_last || !entry->before.multiget;
     return result;
 }
 
@@ -159,12 +160,14 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
     if (UNLIKELY(conn->is_unclear))
         return PROGRESS_MORE;
     size_t n = batch_parse(conn, in, &result);
-    struct batch_entry *entries = conn->worker->batch;
-    const struct cache_key *keys = conn->worker->keys;
+    struct batch *batch = conn->worker->batch;
+    const struct batch_entry *entries = batch->entries;
     bool joins_gets = plain_gets_are_open(conn);
     for (size_t i = 0, n_done = 1; i < n; i += n_done) {
         enum execute_result executed;
-        if (must_write_first(conn, &entries[i].request)) {
+        bool is_plain = joins_gets && is_plain_get(batch, i);
+        if (is_plain ? output_is_full(&conn->worker->out)
+                     : must_write_first(conn, batch_request(batch, i))) {
             rewind_to(conn, in, &entries[i]);
             return PROGRESS_FULL;
         }
@@ -172,11 +175,12 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             rewind_to(conn, in, &entries[i]);
             return PROGRESS_SPENT;
         }
-        if (LIKELY(joins_gets && is_plain_get(&entries[i].request))) {
-            executed = plain_gets_execute(conn, in, &entries[i], &keys[i], n - i, &n_done);
+        if (LIKELY(is_plain)) {
+            executed = plain_gets_execute(conn, in, i, n, &n_done);
         } else {
-            executed = execute_entry(conn, in, &entries[i], &keys[i]);
-            if (entries[i].request.verb != VERB_GET)
+            struct request *request = &batch->requests[i];
+            executed = execute_entry(conn, in, &entries[i], request, &batch->keys[i]);
+            if (request->verb != VERB_GET)
                 joins_gets = plain_gets_are_open(conn);
             n_done = 1;
         }

@@ -223,7 +223,7 @@ static void serve_payload(struct udp_socket *socket, struct input *in)
     do {
         size_t n = batch_parse(conn, in, &result);
         for (size_t i = 0; i < n; i++) {
-            if (!execute_entry(socket, &worker->batch[i].request, &worker->keys[i]))
+            if (!execute_entry(socket, batch_request(worker->batch, i), &worker->batch->keys[i]))
                 return;
         }
     } while (result == PARSE_OK && in->at < in->n);

@@ -281,13 +281,12 @@ struct worker *worker_create(struct server *server, unsigned id)
     worker->cache_thread = cache_thread_create(server->cache);
     worker->in.p = malloc(WORKER_INPUT);
     worker->in.capacity = WORKER_INPUT;
-    worker->batch = malloc(BATCH_MAX * sizeof *worker->batch);
-    worker->keys = malloc(BATCH_MAX * sizeof *worker->keys);
+    worker->batch = malloc(sizeof *worker->batch);
     worker->record_capacity = (size_t)server->settings->tls_write_bytes;
     worker->counters = calloc(1, sizeof *worker->counters);
     bool is_whole = worker->wake_fd >= 0 && worker->base != NULL && worker->cache_thread != NULL &&
-                    worker->in.p != NULL && worker->batch != NULL && worker->keys != NULL &&
-                    worker->counters != NULL && add_events(worker);
+                    worker->in.p != NULL && worker->batch != NULL && worker->counters != NULL &&
+                    add_events(worker);
     if (!is_whole)
         worker_destroy(&worker);
     return worker;
@@ -327,7 +326,6 @@ void worker_destroy(struct worker **worker)
     output_fini(&w->out);
     free(w->in.p);
     free(w->batch);
-    free(w->keys);
     free(w->record);
     free(w->counters);
     pthread_mutex_destroy(&w->conns_lock);

@@ -30,10 +30,20 @@ struct message {
 
 /* One request of a batch, and how to go back to before it. */
 struct batch_entry {
-    size_t start;         /* offset of its first byte in the input */
-    size_t n;             /* bytes of it that were there */
     struct parser before; /* the parser's state there */
-    struct request request;
+    uint32_t start;       /* offset of its first byte in the input */
+    uint32_t n;           /* bytes of it that were there */
+    bool is_bare;         /* a bare get, of which no struct request was made yet */
+    bool is_first;        /* is_bare: as in struct bare_get */
+    bool is_last;
+};
+
+/* Requests that are parsed, hashed and prefetched together. What is looked at of a bare get is the
+ * entry and the key: a struct request is large, and a batch of them would fill the CPU's cache. */
+struct batch {
+    struct batch_entry entries[BATCH_MAX];
+    struct cache_key keys[BATCH_MAX]; /* empty where a request has none */
+    struct request requests[BATCH_MAX];
 };
 
 /* Received bytes: p[at..n) is not consumed yet. */
@@ -57,8 +67,7 @@ struct worker {
 
     struct input in;   /* shared by all its connections: empty between turns */
     struct output out; /* likewise */
-    struct batch_entry *batch;
-    struct cache_key *keys; /* of the batch's requests; empty where one has none */
+    struct batch *batch;
 
     uint8_t *record; /* where TLS gathers scattered output; NULL until needed */
     size_t record_capacity;

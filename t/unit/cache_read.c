@@ -110,6 +110,67 @@ START_TEST(hint_is_not_trusted)
 }
 END_TEST
 
+static size_t get_many(const char *const *texts, size_t n, bool is_moved, struct cache_view *views)
+{
+    struct cache_key keys[8];
+    for (size_t i = 0; i < n; i++)
+        keys[i] = frame_key(&f, texts[i]);
+    cache_prefetch(f.cache, f.tenant, keys, n);
+    if (is_moved) /* what was prefetched has moved meanwhile */
+        for (size_t i = 0; i < n; i++)
+            keys[i].hint = i > 0 ? keys[i - 1].hint : 0;
+    return cache_get_many(f.thread, f.tenant, keys, n, f.now, views);
+}
+
+/* Hits in a row, up to the first that is none, or is more than bytes. */
+START_TEST(many_gets_end_at_the_first_that_is_more)
+{
+    static const char *const hits[] = {"a", "flags", "a-key-of-more-than-sixteen-bytes"};
+    static const char *const with[][3] = {{"a", "none", "flags"},   {"a", "over", "flags"},
+                                          {"a", "number", "flags"}, {"a", "large", "flags"},
+                                          {"a", "chain", "flags"},  {"none", "a", "flags"}};
+    static char large[CACHE_VIEW_MAX + 2], chain[CACHE_VIEW_MAX + 1];
+    struct cache_view views[8];
+    struct cache_store store = {.client_flags = 7, .value = SLICE("22")};
+    struct cache_stored stored;
+    struct cache_item item;
+    bool was_created;
+    uint64_t number;
+    struct cache_key flags = frame_key(&f, "flags"), counter = frame_key(&f, "number");
+    memset(large, 'x', sizeof large - 1);
+    memset(chain, 'x', sizeof chain - 1);
+    ck_assert_int_eq(frame_set(&f, "a", "1"), CACHE_OK);
+    ck_assert_int_eq(frame_set(&f, hits[2], "333"), CACHE_OK);
+    ck_assert_int_eq(cache_store(f.thread, f.tenant, &flags, f.now, &store, &stored), CACHE_OK);
+    ck_assert_int_eq(frame_set(&f, "large", large), CACHE_OK);
+    ck_assert_int_eq(frame_set(&f, "chain", chain), CACHE_OK);
+    ck_assert_uint_le(cache_segment_size(8 << 20, 0), sizeof chain);
+    ck_assert_int_eq(frame_set(&f, "number", "41"), CACHE_OK);
+    ck_assert_int_eq(frame_set_until(&f, "over", "v", NOW + 1), CACHE_OK);
+    struct cache_arith arith = {.delta = 1};
+    ck_assert_int_eq(
+        cache_arith(f.thread, f.tenant, &counter, f.now, &arith, &number, &was_created, &item),
+        CACHE_OK);
+    f.now = NOW + 1;
+    ck_assert_uint_eq(get_many(hits, 3, _i == 1, views), 3);
+    ck_assert(slice_is(slice_of(views[0].value, views[0].n_value), "1"));
+    ck_assert(slice_is(slice_of(views[1].value, views[1].n_value), "22"));
+    ck_assert(slice_is(slice_of(views[2].value, views[2].n_value), "333"));
+    ck_assert(views[0].client_flags == 0 && views[1].client_flags == 7);
+    ck_assert_uint_eq(views[1].cas, stored.cas);
+    ck_assert_int_eq(frame_get(&f, "a", &item), CACHE_OK);
+    ck_assert_uint_eq(views[0].size, item.size);
+    for (size_t i = 0; i < N_ROWS(with); i++)
+        ck_assert_uint_eq(get_many(with[i], 3, _i == 1, views), i + 1 < N_ROWS(with));
+    ck_assert_int_eq(frame_get(&f, "a", &item), CACHE_OK);
+    struct cache_access silent = {.is_silent = true};
+    ck_assert_int_eq(frame_access(&f, "flags", &silent, &item), CACHE_OK);
+    ck_assert(item.was_fetched && item.last_access == f.now);
+    cache_flush(f.tenant, 0);
+    ck_assert_uint_eq(get_many(hits, 3, _i == 1, views), 0);
+}
+END_TEST
+
 /* A store with a wrong hint replaces the key's own item, and makes no second one. */
 START_TEST(hint_of_a_store_is_not_trusted)
 {
@@ -397,6 +458,7 @@ int main(void)
     tcase_add_test(tc, recache_is_won_once);
     tcase_add_test(tc, hinted_key_is_compared_whole);
     tcase_add_test(tc, hint_is_not_trusted);
+    tcase_add_loop_test(tc, many_gets_end_at_the_first_that_is_more, 0, 2);
     tcase_add_loop_test(tc, hint_of_a_store_is_not_trusted, 0, 2);
     tcase_add_test(tc, pin_keeps_bytes_over_a_flood);
     tcase_add_test(tc, pins_are_bounded);

@@ -129,6 +129,34 @@ START_TEST(longest_value_line_fits)
 }
 END_TEST
 
+/* The hit of a bare get reads as that of any. */
+START_TEST(bare_hit_is_like_any)
+{
+    static const size_t sizes[] = {0,   1,   9,   10,  11,  19,  20,   90,   99,   100,  101,
+                                   110, 199, 250, 900, 990, 999, 1000, 1001, 9999, 10000};
+    static const uint32_t flags[] = {0, 1, 9, 10, UINT32_MAX};
+    static uint8_t key[KEY_MAX], value[10000], out[2][ENCODE_HEAD_MAX + 10000 + ENCODE_TAIL_MAX];
+    for (size_t i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)('a' + i % 26);
+    for (size_t i = 0; i < sizeof value; i++)
+        value[i] = (uint8_t)i;
+    for (size_t n_key = 1; n_key <= KEY_MAX; n_key++) {
+        size_t n_value = sizes[n_key % N_ROWS(sizes)];
+        bool is_last = n_key % 2 == 0;
+        struct request request = {
+            .verb = VERB_GET, .is_last = is_last, .key = slice_of(key, n_key), .does = WANT_VALUE};
+        struct reply reply = {.status = STATUS_HIT,
+                              .has_value = true,
+                              .n_value = n_value,
+                              .client_flags = flags[n_key % N_ROWS(flags)]};
+        size_t n = encode_whole(&request, &reply, slice_of(value, n_value), out[0]);
+        size_t n_bare = encode_bare_hit(request.key, reply.client_flags, slice_of(value, n_value),
+                                        is_last, out[1]);
+        ck_assert(slice_equal(slice_of(out[0], n), slice_of(out[1], n_bare)));
+    }
+}
+END_TEST
+
 START_TEST(stat_lines)
 {
     struct request request = {.verb = VERB_STATS, .dialect = (uint8_t)(_i ? DIALECT_META : 0)};
@@ -149,6 +177,7 @@ int main(void)
     tcase_add_loop_test(tc, answer_row, 0, N_ROWS(answer_rows));
     tcase_add_loop_test(tc, status_line, 0, N_STATUSES);
     tcase_add_test(tc, longest_value_line_fits);
+    tcase_add_test(tc, bare_hit_is_like_any);
     tcase_add_loop_test(tc, stat_lines, 0, 2);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

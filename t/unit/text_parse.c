@@ -444,6 +444,80 @@ START_TEST(lone_get_is_like_any)
 }
 END_TEST
 
+/* What is taken for a bare get, parse_request takes for the same; what is not is left alone.
+ * Returns whether it is one. */
+static bool check_bare_get(struct parser *parser, const uint8_t *p, size_t n,
+                           size_t *n_consumed_out)
+{
+    struct parser other = *parser, before = *parser;
+    struct bare_get get;
+    struct request request, made;
+    bool is_bare = parse_bare_get(parser, p, n, &get);
+    ck_assert_int_eq(parse_request(&other, p, n, &request, n_consumed_out), PARSE_OK);
+    if (!is_bare) {
+        ck_assert_mem_eq(parser, &before, sizeof before);
+        *parser = other;
+        return false;
+    }
+    ck_assert_mem_eq(parser, &other, sizeof other);
+    ck_assert_uint_eq(get.n_consumed, *n_consumed_out);
+    bare_get_request(&get, &made);
+    ck_assert(made.key.p == request.key.p && made.key.n == request.key.n);
+    ck_assert(slice_equal(made.command, request.command));
+    ck_assert_mem_eq(&made, &request, offsetof(struct request, key));
+    return true;
+}
+
+START_TEST(bare_gets_are_like_any)
+{
+    static const struct {
+        const char *bytes;
+        const char *expected; /* b: bare, -: another request */
+    } rows[] = {
+        {"get 0123456789abcdef\r\nget 0123456789abcdef0123456789abcdef\r\nversion\r\n", "bb-"},
+        {"get a b  cc 0123456789abcdef0123 \r\nget a\r\nversion                \r\n", "-bbbb-"},
+        {"gets a b\r\ngat 0 a b\r\nget  a b\r\nmg a v\r\nget ab\nversion           \r\n",
+         "-----b-b-"},
+        {"get \r\nget \nget\r\nset a 0 0 0\r\n\r\nGET a\r\nget\ta\r\nversion       \r\n",
+         "-------"},
+    };
+    const char *expected = rows[_i].expected;
+    struct fence fence = fence_create(512);
+    size_t n = strlen(rows[_i].bytes), n_consumed;
+    const uint8_t *p = fence_place(&fence, rows[_i].bytes, n);
+    struct parser parser;
+    parser_init(&parser, PROTOCOL_TEXT);
+    for (; n > 0; p += n_consumed, n -= n_consumed, expected++) {
+        ck_assert_msg(check_bare_get(&parser, p, n, &n_consumed) == (*expected == 'b'), "%.*s",
+                      (int)n, (const char *)p);
+        if (n_consumed > 4 && memcmp(p, "set ", 4) == 0)
+            n_consumed += 2; /* its empty value */
+    }
+    ck_assert_int_eq(*expected, '\0');
+    fence_destroy(&fence);
+}
+END_TEST
+
+/* The end of a line of keys may be missing, and so may the protocol's choice. */
+START_TEST(bare_get_waits)
+{
+    struct parser parser;
+    struct bare_get get;
+    struct request request;
+    size_t n_consumed;
+    const uint8_t *line = (const uint8_t *)"get a 0123456789abcdef0123456789\r\n";
+    parser_init(&parser, PROTOCOL_AUTO);
+    ck_assert(!parse_bare_get(&parser, line + 2, 34, &get));
+    ck_assert_int_eq(parse_request(&parser, line, 34, &request, &n_consumed), PARSE_OK);
+    for (size_t n = 0; n < 34 - n_consumed; n++)
+        ck_assert(!parse_bare_get(&parser, line + n_consumed, n, &get));
+    ck_assert(parse_bare_get(&parser, line + n_consumed, 34 - n_consumed, &get));
+    ck_assert(!get.is_first && get.is_last && get.key.n == 26);
+    parser_init(&parser, PROTOCOL_BINARY);
+    ck_assert(!parse_bare_get(&parser, line, 34, &get));
+}
+END_TEST
+
 /* A parser put back to what it was gives the same key again. */
 START_TEST(parser_rewinds)
 {
@@ -496,6 +570,8 @@ int main(void)
     tcase_add_test(tc, longest_get_line);
     tcase_add_test(tc, long_key_anywhere);
     tcase_add_test(tc, lone_get_is_like_any);
+    tcase_add_loop_test(tc, bare_gets_are_like_any, 0, 4);
+    tcase_add_test(tc, bare_get_waits);
     tcase_add_test(tc, parser_rewinds);
     tcase_add_test(tc, stale_memo_does_no_harm);
     suite_add_tcase(suite, tc);
