@@ -162,7 +162,8 @@ static void keep_partial(struct conn *conn, const uint8_t *p, size_t n, size_t n
     if (conn->n_in_max < n + n_room) {
         uint8_t *in = malloc(n + n_room);
         MUST(in != NULL);
-        memcpy(in, p, n);
+        if (n > 0)
+            memcpy(in, p, n);
         free(conn->in);
         conn->in = in;
         conn->n_in_max = n + n_room;
