@@ -37,20 +37,20 @@ def cve_2018_1000127_refcount_overflow():
 def cve_2018_1000127_refcount_overflow_idle_reader():
     with Server("-m", 64, "-t", 2) as server:
         with server.connect() as c:
-            c.set(b"r", b"1")
+            c.set(b"r", b"%0100d" % 0)
         clients = [server.connect(receive_buffer=4096) for _ in range(10)]
         request = b"get " + b"r " * 8000 + b"\r\n"
 
         def all_are_full():
             """Asked for more than the kernel takes: the server holds answers."""
             for c in clients:
-                c.send_until_stuck(request, 8 * len(request), 0.02)
+                c.send_until_stuck(request, 2 * len(request), 0.02)
             return server.n_in(*UNREAD) == 10
         wait_for(all_are_full, "the server to hold answers of all")
         with server.connect() as c:
             for i in range(1000):
-                assert c.set(b"r", b"%d" % i) == b"STORED"
-                assert c.get(b"r") == b"%d" % i
+                assert c.set(b"r", b"%0100d" % i) == b"STORED"
+                assert c.get(b"r") == b"%0100d" % i
         for c in clients:
             c.close()
         server.check_alive()
