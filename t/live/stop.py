@@ -145,9 +145,12 @@ def log_reader_stuck():
 @case
 def log_to_full_disk():
     with open("/dev/full", "wb") as full:
-        with Server("-vvv", stderr=full) as server, server.connect() as c:
-            for _ in range(200):
-                assert c.set(b"a", b"1") == b"STORED"
+        with Server("-vvv", stderr=full, wait=False,
+                    limits=lambda: os.dup2(full.fileno(), 1)) as server:
+            server.wait_ready()
+            with server.connect() as c:
+                for _ in range(200):
+                    assert c.set(b"a", b"1") == b"STORED"
 
 
 def request_crosses_with_the_end(server, connect):

@@ -3,7 +3,7 @@
 
 Each case runs for KEEPD_TRUTH_SECONDS (2; those with everything at once for at least 10); bench and
 release runs set it to minutes, and KEEPD_FILE_SECONDS to more than that. With KEEPD_TRUTH_CLIENTS it
-has so many clients instead of 18."""
+has so many clients instead of 36."""
 
 import itertools
 import os
@@ -18,7 +18,7 @@ from harness import (BUILDDIR, SLACK, Server, case, folder, free_port, run, show
 from tls_link import TlsServer, cert
 
 SECONDS = int(os.environ.get("KEEPD_TRUTH_SECONDS", "2"))
-CLIENTS = int(os.environ.get("KEEPD_TRUTH_CLIENTS", "18"))
+CLIENTS = int(os.environ.get("KEEPD_TRUTH_CLIENTS", "36"))
 ALL_RIGHTS = "read,write,delete,incr,touch,flush,stats,dump,admin"
 PROGRAM = os.path.join(BUILDDIR, "t", "live", "truth")
 
