@@ -1,29 +1,12 @@
 #include "auth/pool.h"
 
+#include "base/schedule.h"
 #include "base/secret.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
-
-#define POOL_NICE     10
-#define POOL_SLICE_NS 20000000
-
-/* sched_setattr(2); not every libc declares it. */
-struct schedule {
-    uint32_t size;
-    uint32_t policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime_ns;
-    uint64_t deadline_ns;
-    uint64_t period_ns;
-};
 
 struct pool {
     pthread_mutex_t lock;
@@ -102,24 +85,11 @@ static struct pool_job *next_job(struct pool *pool, uint64_t *now_out)
     }
 }
 
-/* Password derivations shall not take the processor from workers that serve. A low priority alone
- * makes a worker that wakes up wait until the derivation's slice is over: kernels from 6.12 on let
- * it in at once when that slice is longer than its own. Older ones ignore the slice. */
-static void give_way(void)
-{
-    struct schedule schedule = {.size = sizeof schedule,
-                                .policy = SCHED_BATCH,
-                                .nice = POOL_NICE,
-                                .runtime_ns = POOL_SLICE_NS};
-    if (syscall(SYS_sched_setattr, 0, &schedule, 0) != 0)
-        (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), POOL_NICE);
-}
-
 static void *pool_thread(void *arg)
 {
     struct pool *pool = arg;
     uint64_t now_ms = 0;
-    give_way();
+    schedule_give_way();
     pthread_mutex_lock(&pool->lock);
     pool->n_ready++;
     pthread_cond_broadcast(&pool->changed);

@@ -1,14 +1,10 @@
 #include "server/jobs.h"
 
+#include "base/schedule.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-/* A storm of handshakes must not take the processor from established clients. */
-#define JOB_NICE 10
 
 struct jobs {
     pthread_mutex_t lock; /* covers what follows */
@@ -40,7 +36,7 @@ static void *run(void *arg)
 {
     struct jobs *jobs = arg;
     struct job *job;
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), JOB_NICE);
+    schedule_give_way();
     pthread_mutex_lock(&jobs->lock);
     jobs->n_ready++;
     pthread_cond_broadcast(&jobs->is_changed);

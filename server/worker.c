@@ -4,6 +4,8 @@
 #include "server/steps.h"
 #include "server/wake.h"
 
+#include "base/schedule.h"
+
 #include <event2/event.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -228,6 +230,7 @@ static void turn(struct worker *worker)
 static void *run(void *arg)
 {
     struct worker *worker = arg;
+    schedule_serve();
     while (!atomic_load_explicit(&worker->is_stopping, memory_order_relaxed))
         turn(worker);
     drain(worker);
