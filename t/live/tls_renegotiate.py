@@ -164,7 +164,9 @@ def a_flood_of_them_ends_the_connection():
                     break
             n_refused = sum(kind == ALERT for kind in client.answers())
             assert 0 < n_refused <= (FRUITLESS + READ) // n_each, n_refused
-            assert cpu_s(server) - before < TIMEOUT_S / 10 and server.rss() < memory + 8 * MIB
+            assert cpu_s(server) - before < TIMEOUT_S / 10
+            # AddressSanitizer keeps what was freed, and tells of leaks at the end.
+            assert server.rss() < memory + 8 * MIB or os.environ.get("KEEPD_SANITIZED")
         assert witness.ask(b"mn") == b"MN"
         stats = server.stats(b"tls")
         assert stats["proto_errors"] == "1" and stats["handshakes_full"] == "2", stats
