@@ -1,7 +1,7 @@
 #include "cache/store.h"
 
 #include "base/number.h"
-#include "cache/horizon.h"
+#include "cache/touch.h"
 
 #include <sched.h>
 
@@ -84,7 +84,8 @@ static bool fits_in_place(const struct cache_arith *arith, const struct item *it
 {
     bool has_cas_room =
         !arith->sets_cas || !cas_is_wide(arith->new_cas) || (item->layout & ITEM_HAS_WIDE_CAS) != 0;
-    return item->layout & ITEM_IS_COUNTER && has_cas_room &&
+    bool has_exptime_room = !arith->does_touch || item_takes_exptime(item, arith->exptime);
+    return item->layout & ITEM_IS_COUNTER && has_cas_room && has_exptime_room &&
            n_digits_of(number) <= item_n_value(item);
 }
 
@@ -94,12 +95,8 @@ static void change_in_place(struct cache_thread *thread, const struct cache_arit
     struct item *item = found->item;
     write_number((uint8_t *)item + item_value_at(item), item_n_value(item), number);
     item_set_cas(item, new_cas(thread, arith, item_cas(item)));
-    if (!arith->does_touch)
-        return;
-    int32_t size = (int32_t)item_size(thread->cache, item);
-    horizon_add(thread->cache, found->segment, item_load_exptime(item), -size);
-    horizon_add(thread->cache, found->segment, arith->exptime, size);
-    atomic_store_explicit(&item->exptime, arith->exptime, memory_order_relaxed);
+    if (arith->does_touch)
+        item_touch(thread->cache, found, arith->exptime);
 }
 
 /* ---- the three ways: in place, a new item for an old one, a new item for none ---- */
@@ -116,16 +113,24 @@ struct task {
     struct item_shape shape; /* of the new item that is needed */
 };
 
+static uint32_t choose_exptime(const struct task *task, const struct item *old)
+{
+    if (old == NULL)
+        return task->arith->create_exptime;
+    return task->arith->does_touch ? task->arith->exptime : item_load_exptime(old);
+}
+
 static void need_item(struct task *task, const struct item *old, uint64_t number)
 {
     size_t n = n_digits_of(number), n_old = old == NULL ? 0 : item_n_value(old);
-    task->shape =
-        (struct item_shape){.key = task->key->bytes,
-                            .cas = task->arith->sets_cas ? task->arith->new_cas : 0,
-                            .client_flags = old == NULL ? 0 : item_client_flags(old),
-                            .n_value = (uint32_t)(n > n_old ? n : n_old),
-                            .key_is_base64 = old == NULL ? task->arith->key_is_base64
-                                                         : (old->layout & ITEM_IS_BASE64) != 0};
+    task->shape = (struct item_shape){
+        .key = task->key->bytes,
+        .cas = task->arith->sets_cas ? task->arith->new_cas : 0,
+        .client_flags = old == NULL ? 0 : item_client_flags(old),
+        .n_value = (uint32_t)(n > n_old ? n : n_old),
+        .key_is_base64 =
+            old == NULL ? task->arith->key_is_base64 : (old->layout & ITEM_IS_BASE64) != 0,
+        .has_exptime = commit_needs_exptime(task->thread->cache, choose_exptime(task, old))};
     task->shape.is_counter = task->shape.n_value <= COUNTER_MAX;
 }
 
@@ -141,7 +146,8 @@ static void finish(struct task *task, const struct found *found, uint64_t number
 static bool is_shape_of(const struct item_shape *a, const struct item_shape *b)
 {
     return a->n_value == b->n_value && a->client_flags == b->client_flags &&
-           a->key_is_base64 == b->key_is_base64 && a->is_counter == b->is_counter;
+           a->key_is_base64 == b->key_is_base64 && a->is_counter == b->is_counter &&
+           a->has_exptime == b->has_exptime;
 }
 
 /* Publishes the number in the room, if that has the shape that is needed now. */
@@ -154,9 +160,7 @@ static enum cache_result replace(struct task *task, struct place *place, const s
     if (room == NULL || !is_shape_of(&had, &task->shape))
         return CACHE_FLUSHED;
     struct commit commit = {.room = room,
-                            .exptime = !is_there                 ? task->arith->create_exptime
-                                       : task->arith->does_touch ? task->arith->exptime
-                                                                 : item_load_exptime(old),
+                            .exptime = choose_exptime(task, old),
                             .state = is_there ? item_load_state(old) : 0,
                             .sets_cas = task->arith->sets_cas,
                             .new_cas = task->arith->new_cas};

@@ -221,7 +221,9 @@ MUST_USE size_t cache_get_many(struct cache_thread *thread, struct cache_tenant 
                                const struct cache_key *keys, size_t n, uint32_t now,
                                struct cache_view *views_out);
 
-/* CACHE_MISS and its kinds also when it was vivified; then item_out->is_won is true and item_out
+/* A touch of an item that never expired before makes a copy of it, for which memory may lack:
+ * CACHE_NO_MEMORY, and the item is as it was.
+ * CACHE_MISS and its kinds also when it was vivified; then item_out->is_won is true and item_out
  * describes the new item (was it a miss? result; is there an item to show? is_won). */
 MUST_USE enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant *tenant,
                                         const struct cache_key *key, uint32_t now,

@@ -152,7 +152,27 @@ static bool is_of_now(struct cache *cache, const struct cache_tenant *tenant,
     return segment_owner(cache, room->segment) == tenant_word(tenant);
 }
 
-/* The new item counts, the old one (which may be none) does not any more. */
+/* The new item counts, the old one does not any more. */
+ALWAYS_INLINE void settle_replaced(struct cache_thread *thread, struct cache_tenant *tenant,
+                                   const struct share *now, const struct found *old,
+                                   enum item_end why)
+{
+    struct cache *cache = thread->cache;
+    struct counters *counters = thread_counters(thread, tenant);
+    size_t size_old = item_size(cache, old->item);
+    struct share before = share_of(cache, counters, size_old, old->segment);
+    if (LIKELY(why == END_REPLACED && before.group == now->group &&
+               before.is_probation == now->is_probation)) {
+        counter_add(&counters->bytes, now->size - before.size);
+        counter_add(&now->group->n_bytes, now->size - before.size);
+        bury(cache, tenant, old, size_old);
+        return;
+    }
+    count_items(counters, now->group, now->is_probation, 1, now->size);
+    item_end_life(thread, tenant, old, why);
+}
+
+/* The same for what a store made; the old item may be none. */
 ALWAYS_INLINE void settle(struct cache_thread *thread, struct cache_tenant *tenant,
                           const struct room *room, const struct found *old, enum item_end why)
 {
@@ -161,21 +181,10 @@ ALWAYS_INLINE void settle(struct cache_thread *thread, struct cache_tenant *tena
     size_t size = room->is_chain ? item_size(cache, room->item) : room->size;
     struct share now = share_of(cache, counters, size, room->segment);
     counter_add(&counters->total_items, 1);
-    if (old->item == NULL) {
+    if (old->item == NULL)
         count_items(counters, now.group, now.is_probation, 1, now.size);
-        return;
-    }
-    size_t size_old = item_size(cache, old->item);
-    struct share before = share_of(cache, counters, size_old, old->segment);
-    if (LIKELY(why == END_REPLACED && before.group == now.group &&
-               before.is_probation == now.is_probation)) {
-        counter_add(&counters->bytes, now.size - before.size);
-        counter_add(&now.group->n_bytes, now.size - before.size);
-        bury(cache, tenant, old, size_old);
-        return;
-    }
-    count_items(counters, now.group, now.is_probation, 1, now.size);
-    item_end_life(thread, tenant, old, why);
+    else
+        settle_replaced(thread, tenant, &now, old, why);
 }
 
 bool commit_publish(struct cache_thread *thread, struct cache_tenant *tenant,
@@ -192,7 +201,7 @@ bool commit_publish(struct cache_thread *thread, struct cache_tenant *tenant,
     uint64_t cas = choose_cas(thread, commit, old->item);
     item_set_cas(item, cas);
     item_store_state(item, commit->state);
-    atomic_store_explicit(&item->exptime, commit->exptime, memory_order_relaxed);
+    item_store_exptime(item, commit->exptime);
     inherit(item, old->item);
     if (!place_publish(thread, place, key->hash, room->location))
         return false;
@@ -203,6 +212,20 @@ bool commit_publish(struct cache_thread *thread, struct cache_tenant *tenant,
         horizon_add(cache, room->segment, commit->exptime, (int32_t)room->size);
     settle(thread, tenant, room, old, end_of(verdict));
     *cas_out = cas;
+    return true;
+}
+
+bool commit_copy(struct cache_thread *thread, struct cache_tenant *tenant, struct place *place,
+                 const struct room *room)
+{
+    struct cache *cache = thread->cache;
+    struct counters *counters = thread_counters(thread, tenant);
+    if (!is_of_now(cache, tenant, room))
+        return false;
+    struct share now = share_of(cache, counters, room->size, room->segment);
+    bucket_switch(place->bucket, place->slot, room->location);
+    horizon_add(cache, room->segment, item_load_exptime(room->item), (int32_t)room->size);
+    settle_replaced(thread, tenant, &now, &place->found, END_REPLACED);
     return true;
 }
 

@@ -40,11 +40,23 @@ struct commit {
     uint64_t new_cas;
 };
 
+/* Does an item with this expiry get the word for it? Where nothing may be evicted, all do: a touch
+ * could find no room to add it. */
+static inline bool commit_needs_exptime(const struct cache *cache, uint32_t exptime)
+{
+    return exptime != CACHE_NEVER || !cache->is_evicting;
+}
+
 /* With the key's place open and the decision taken: publishes the new item, ends the old one.
  * False: the room is of a flushed generation, or the index is full; nothing has changed. */
 MUST_USE bool commit_publish(struct cache_thread *thread, struct cache_tenant *tenant,
                              const struct cache_key *key, uint32_t now, struct place *place,
                              const struct commit *commit, uint64_t *cas_out);
+
+/* With the place of a live item open: what lies in the room, a copy of it, takes its place; its cas
+ * stays. False: the room is of a flushed generation; nothing has changed. */
+MUST_USE bool commit_copy(struct cache_thread *thread, struct cache_tenant *tenant,
+                          struct place *place, const struct room *room);
 
 /* Gives up an item that was not published. */
 void commit_abandon(struct cache_thread *thread, struct cache_tenant *tenant,

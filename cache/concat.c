@@ -54,8 +54,17 @@ static void copy_added(struct cache *cache, const struct rewrite *r, const struc
         span_write(cache, room, at, r->added);
 }
 
-static struct item_shape shape_of(const struct rewrite *r, const struct cache_key *key,
-                                  const struct item *old)
+/* While the item lies where it is, it can come to expire, but not to have the word for that. */
+static bool needs_exptime(const struct cache *cache, const struct rewrite *r,
+                          const struct item *old)
+{
+    bool keeps_exptime = old != NULL && !r->does_touch;
+    return keeps_exptime ? (old->layout & ITEM_HAS_EXPTIME) != 0
+                         : commit_needs_exptime(cache, r->exptime);
+}
+
+static struct item_shape shape_of(const struct cache *cache, const struct rewrite *r,
+                                  const struct cache_key *key, const struct item *old)
 {
     size_t n_old = old != NULL && r->keeps_value ? item_n_value(old) : 0;
     bool keeps_flags = old != NULL && !r->sets_flags;
@@ -66,13 +75,14 @@ static struct item_shape shape_of(const struct rewrite *r, const struct cache_ke
                                              : 0,
         .client_flags = keeps_flags ? item_client_flags(old) : r->client_flags,
         .n_value = (uint32_t)(n_old + r->n_added),
-        .key_is_base64 = old != NULL ? (old->layout & ITEM_IS_BASE64) != 0 : r->key_is_base64};
+        .key_is_base64 = old != NULL ? (old->layout & ITEM_IS_BASE64) != 0 : r->key_is_base64,
+        .has_exptime = needs_exptime(cache, r, old)};
 }
 
 static bool is_same_shape(const struct item_shape *a, const struct item_shape *b)
 {
     return a->n_value == b->n_value && a->client_flags == b->client_flags &&
-           a->key_is_base64 == b->key_is_base64;
+           a->key_is_base64 == b->key_is_base64 && a->has_exptime == b->has_exptime;
 }
 
 static enum cache_result judge(const struct cache *cache, const struct rewrite *r,
@@ -156,14 +166,14 @@ static enum cache_result rewrite_once(struct cache_thread *thread, struct cache_
     enum cache_result result = judge(cache, r, verdict, old.item, false);
     if (result != CACHE_OK)
         return result == CACHE_FLUSHED ? CACHE_MISS : result;
-    struct item_shape shape = shape_of(r, key, old.item);
+    struct item_shape shape = shape_of(cache, r, key, old.item);
     if (!item_fits(cache, tenant, key->bytes.n, shape.n_value))
         return CACHE_TOO_LARGE;
     if (!commit_prepare(thread, tenant, key, &shape, &room))
         return CACHE_NO_MEMORY;
     /* The room may have cost the old item its memory: look again. */
     (void)look(thread, tenant, key, now, &old);
-    struct item_shape again = shape_of(r, key, old.item);
+    struct item_shape again = shape_of(cache, r, key, old.item);
     if (!is_same_shape(&shape, &again)) {
         commit_abandon(thread, tenant, &room);
         return CACHE_FLUSHED;

@@ -128,7 +128,7 @@ static bool keep(struct emptying *e, const struct met *met)
     struct room room;
     if (!log_reserve(e->thread, e->tenant, queue_after(e), item_size(cache, from), LOG_COPY, &room))
         return false;
-    item_copy_head(room.item, from);
+    item_copy_head(room.item, from, from->layout);
     if (!(from->layout & ITEM_IS_COUNTER))
         memcpy((uint8_t *)room.item + item_value_at(from),
                (const uint8_t *)from + item_value_at(from), item_n_value(from));

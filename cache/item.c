@@ -2,14 +2,14 @@
 
 void item_init(struct item *item, const struct item_shape *shape, uint32_t now)
 {
-    atomic_store_explicit(&item->exptime, CACHE_NEVER, memory_order_relaxed);
     atomic_store_explicit(&item->last_access, now, memory_order_relaxed);
     item_store_state(item, 0);
     atomic_store_explicit(&item->hits, 0, memory_order_relaxed);
     item->n_key = (uint8_t)shape->key.n;
     item->layout = item_layout(shape);
     item->n_value = (uint16_t)(shape->n_value > UINT16_MAX ? 0 : shape->n_value);
-    memcpy(item->bytes, shape->key.p, shape->key.n);
+    item_store_exptime(item, CACHE_NEVER);
+    memcpy((uint8_t *)item + item_key_at(item), shape->key.p, shape->key.n);
     if (item->layout & ITEM_HAS_WIDE_LENGTH)
         memcpy((uint8_t *)item + item_value_at(item) - 4, &shape->n_value, 4);
     if (item->layout & ITEM_HAS_FLAGS)
@@ -19,12 +19,12 @@ void item_init(struct item *item, const struct item_shape *shape, uint32_t now)
 
 void item_set_client_flags(struct item *item, uint32_t flags)
 {
-    memcpy(item->bytes + item->n_key, &flags, sizeof flags);
+    memcpy(item_words_at(item), &flags, sizeof flags);
 }
 
 void item_copy_words(struct item *to, const struct item *from)
 {
-    atomic_store_explicit(&to->exptime, item_load_exptime(from), memory_order_relaxed);
+    item_store_exptime(to, item_load_exptime(from));
     atomic_store_explicit(&to->last_access,
                           atomic_load_explicit(&from->last_access, memory_order_relaxed),
                           memory_order_relaxed);
@@ -33,13 +33,14 @@ void item_copy_words(struct item *to, const struct item *from)
                           memory_order_relaxed);
 }
 
-void item_copy_head(struct item *to, const struct item *from)
+void item_copy_head(struct item *to, const struct item *from, uint8_t layout)
 {
-    item_copy_words(to, from);
     to->cas_low = from->cas_low;
     to->cas_high = from->cas_high;
     to->n_value = from->n_value;
     to->n_key = from->n_key;
-    to->layout = from->layout;
-    memcpy(to->bytes, from->bytes, from->n_key + item_words(from->layout));
+    to->layout = layout;
+    item_copy_words(to, from);
+    memcpy((uint8_t *)to + item_key_at(to), (const uint8_t *)from + item_key_at(from),
+           from->n_key + item_words(layout));
 }

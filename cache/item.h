@@ -1,4 +1,4 @@
-/* item.h - how an item lies in a segment: 20 bytes of header, the key, optional words, the value.
+/* item.h - how an item lies in a segment: 16 bytes of header, the key, optional words, the value.
  * Owns: nothing; an item belongs to its segment.
  * Thread: a published item is immutable but for its atomic words. Their writers hold the bucket's
  *         lock, except for last_access and hits, which any reader may lose a race on.
@@ -11,11 +11,11 @@
 
 #include <stdatomic.h>
 
-/*  0        4             8         12         14        16      17       18      19     20
- *  | exptime | last access | cas low | cas high | n_value | n_key | layout | state | hits | key ...
- *  ... key | client flags (4) | wide cas (8) | wide length (4) | value | up to the next unit */
+/*  0             4         8          10        12      13       14      15     16
+ *  | last access | cas low | cas high | n_value | n_key | layout | state | hits | exptime (4) ...
+ *  ... key | client flags (4) | wide cas (8) | wide length (4) | value | up to the next unit
+ * Optional are the words with their size behind them. */
 struct item {
-    _Atomic uint32_t exptime;
     _Atomic uint32_t last_access;
     uint32_t cas_low;
     uint16_t cas_high;
@@ -27,15 +27,20 @@ struct item {
     uint8_t bytes[];
 };
 
-#define ITEM_HEADER 20
-_Static_assert(sizeof(struct item) == ITEM_HEADER, "the item header is 20 bytes");
+#define ITEM_HEADER 16
+_Static_assert(sizeof(struct item) == ITEM_HEADER, "the item header is 16 bytes");
 
 /* layout: fixed when the item is made */
 #define ITEM_HAS_FLAGS       0x01
-#define ITEM_HAS_WIDE_CAS    0x02
-#define ITEM_HAS_WIDE_LENGTH 0x04
-#define ITEM_IS_BASE64       0x08
-#define ITEM_IS_COUNTER      0x10
+#define ITEM_HAS_WIDE_LENGTH 0x02
+#define ITEM_HAS_EXPTIME     0x04
+#define ITEM_HAS_WIDE_CAS    0x08
+#define ITEM_IS_BASE64       0x10
+#define ITEM_IS_COUNTER      0x20
+
+/* Values of so many bytes have the word for the expiry in any case: it is less than one per cent of
+ * them, and a touch need not copy them. */
+#define ITEM_EXPTIME_FROM 512u
 
 /* state */
 #define ITEM_DEAD  0x01 /* no slot points here any more */
@@ -57,7 +62,8 @@ struct item_shape {
     uint32_t n_value;
     bool key_is_base64;
     bool is_counter;
-    bool is_roomy; /* with flags and wide cas in any case: they become known at the commit */
+    bool has_exptime; /* with the word for it, whatever stands there in the end */
+    bool is_roomy; /* with all words but the length: what is in them becomes known at the commit */
 };
 
 static inline uint8_t item_load_state(const struct item *item)
@@ -71,9 +77,35 @@ static inline void item_store_state(struct item *item, unsigned state)
     atomic_store_explicit(&item->state, (uint8_t)state, memory_order_relaxed);
 }
 
+/* It lies before the key, where it is aligned for an atomic access. */
+static inline size_t item_key_at(const struct item *item)
+{
+    return ITEM_HEADER + (item->layout & ITEM_HAS_EXPTIME ? 4u : 0u);
+}
+
 static inline uint32_t item_load_exptime(const struct item *item)
 {
-    return atomic_load_explicit(&item->exptime, memory_order_relaxed);
+    if (!(item->layout & ITEM_HAS_EXPTIME))
+        return CACHE_NEVER;
+    const void *word = item->bytes;
+    return atomic_load_explicit((const _Atomic uint32_t *)word, memory_order_relaxed);
+}
+
+/* Can it be stored where the item is? */
+static inline bool item_takes_exptime(const struct item *item, uint32_t exptime)
+{
+    return exptime == CACHE_NEVER || (item->layout & ITEM_HAS_EXPTIME) != 0;
+}
+
+/* Under the bucket's lock, or before the item is published. The layout must have the word, unless
+ * the item never expires. */
+static inline void item_store_exptime(struct item *item, uint32_t exptime)
+{
+    void *word = item->bytes;
+    if (item->layout & ITEM_HAS_EXPTIME)
+        atomic_store_explicit((_Atomic uint32_t *)word, exptime, memory_order_relaxed);
+    else
+        MUST(exptime == CACHE_NEVER);
 }
 
 static inline bool exptime_is_over(uint32_t exptime, uint32_t now)
@@ -86,6 +118,7 @@ static inline bool item_is_expired(const struct item *item, uint32_t now)
     return exptime_is_over(item_load_exptime(item), now);
 }
 
+/* Bytes of the words behind the key. */
 static inline size_t item_words(uint8_t layout)
 {
     return (layout & ITEM_HAS_FLAGS ? 4u : 0u) + (layout & ITEM_HAS_WIDE_CAS ? 8u : 0u) +
@@ -95,7 +128,7 @@ static inline size_t item_words(uint8_t layout)
 /* Bytes before the value. */
 static inline size_t item_value_at(const struct item *item)
 {
-    return ITEM_HEADER + item->n_key + item_words(item->layout);
+    return item_key_at(item) + item->n_key + item_words(item->layout);
 }
 
 static inline uint32_t item_n_value(const struct item *item)
@@ -107,18 +140,28 @@ static inline uint32_t item_n_value(const struct item *item)
     return n;
 }
 
+static inline struct slice item_key(const struct item *item)
+{
+    return slice_of((const uint8_t *)item + item_key_at(item), item->n_key);
+}
+
+static inline uint8_t *item_words_at(const struct item *item)
+{
+    return (uint8_t *)item + item_key_at(item) + item->n_key;
+}
+
 static inline uint32_t item_client_flags(const struct item *item)
 {
     if (!(item->layout & ITEM_HAS_FLAGS))
         return 0;
     uint32_t flags;
-    memcpy(&flags, item->bytes + item->n_key, sizeof flags);
+    memcpy(&flags, item_words_at(item), sizeof flags);
     return flags;
 }
 
 static inline uint8_t *item_wide_cas_at(const struct item *item)
 {
-    return (uint8_t *)item->bytes + item->n_key + (item->layout & ITEM_HAS_FLAGS ? 4 : 0);
+    return item_words_at(item) + (item->layout & ITEM_HAS_FLAGS ? 4 : 0);
 }
 
 static inline uint64_t item_cas(const struct item *item)
@@ -128,11 +171,6 @@ static inline uint64_t item_cas(const struct item *item)
     uint64_t cas;
     memcpy(&cas, item_wide_cas_at(item), sizeof cas);
     return cas;
-}
-
-static inline struct slice item_key(const struct item *item)
-{
-    return slice_of(item->bytes, item->n_key);
 }
 
 /* Bytes that lie in the segment, without rounding. */
@@ -155,6 +193,8 @@ static inline uint8_t item_layout(const struct item_shape *shape)
         layout |= ITEM_HAS_WIDE_CAS;
     if (shape->n_value > UINT16_MAX)
         layout |= ITEM_HAS_WIDE_LENGTH;
+    if (shape->has_exptime || shape->is_roomy || shape->n_value >= ITEM_EXPTIME_FROM)
+        layout |= ITEM_HAS_EXPTIME;
     if (shape->key_is_base64)
         layout |= ITEM_IS_BASE64;
     if (shape->is_counter)
@@ -164,7 +204,9 @@ static inline uint8_t item_layout(const struct item_shape *shape)
 
 static inline size_t item_shape_n_bytes(const struct item_shape *shape)
 {
-    return ITEM_HEADER + shape->key.n + item_words(item_layout(shape)) + shape->n_value;
+    uint8_t layout = item_layout(shape);
+    size_t n_exptime = layout & ITEM_HAS_EXPTIME ? 4 : 0;
+    return ITEM_HEADER + n_exptime + shape->key.n + item_words(layout) + shape->n_value;
 }
 
 /* Writes header, key and optional words; the value is the caller's to fill. cas 0, never expires.
@@ -184,10 +226,11 @@ static inline void item_set_cas(struct item *item, uint64_t cas)
 
 void item_set_client_flags(struct item *item, uint32_t flags);
 
-/* Copies what may change while the item is published. */
+/* Copies what may change while the item is published. `to` has its layout already. */
 void item_copy_words(struct item *to, const struct item *from);
 
-/* Copies header, key and optional words of an item that may be published; not the value. */
-void item_copy_head(struct item *to, const struct item *from);
+/* Copies header, key and optional words of an item that may be published; not the value. The layout
+ * is that of `from`, or has the word for the expiry besides. */
+void item_copy_head(struct item *to, const struct item *from, uint8_t layout);
 
 #endif

@@ -59,12 +59,18 @@ ALWAYS_INLINE bool key_equals(const uint8_t *a, const uint8_t *b, size_t n)
     }
 }
 
+ALWAYS_INLINE bool item_has_key(const struct item *item, struct slice key)
+{
+    return item->n_key == key.n &&
+           key_equals((const uint8_t *)item + item_key_at(item), key.p, key.n);
+}
+
 /* Is the item at this location the tenant's item of this key? */
 ALWAYS_INLINE bool location_is_of(const struct cache *cache, const struct cache_tenant *tenant,
                                   struct slice key, uint32_t location, struct found *found_out)
 {
     struct item *item = location_item(cache, location);
-    if (UNLIKELY(item->n_key != key.n || !key_equals(item->bytes, key.p, key.n)))
+    if (UNLIKELY(!item_has_key(item, key)))
         return false;
     uint32_t segment = location_segment(cache, location);
     uint64_t owner = segment_owner(cache, segment);

@@ -1,5 +1,5 @@
-#include "cache/horizon.h"
 #include "cache/store.h"
+#include "cache/touch.h"
 
 void item_bump(struct item *item, uint32_t now)
 {
@@ -83,10 +83,10 @@ ALWAYS_INLINE void describe_value(const struct cache *cache, const struct found 
                                   struct cache_item *item_out)
 {
     const struct item *item = found->item;
-    size_t at = ITEM_HEADER + item->n_key;
+    size_t at = item_key_at(item) + item->n_key;
     uint32_t n_value = item->n_value;
     item_out->client_flags = 0;
-    if (UNLIKELY(item->layout != 0)) {
+    if (UNLIKELY(item->layout & ~ITEM_HAS_EXPTIME)) {
         at = item_value_at(item);
         item_out->client_flags = item_client_flags(item);
         n_value = item_n_value(item);
@@ -232,8 +232,7 @@ ALWAYS_INLINE struct item *hinted_item(const struct cache *cache, const struct c
         return NULL;
     uint32_t location = bucket_location(bucket, slot);
     struct item *item = location_item(cache, location);
-    if (UNLIKELY(item->n_key != key->bytes.n ||
-                 !key_equals(item->bytes, key->bytes.p, key->bytes.n)))
+    if (UNLIKELY(!item_has_key(item, key->bytes)))
         return NULL;
     return LIKELY(segment_owner(cache, location_segment(cache, location)) == word) ? item : NULL;
 }
@@ -242,10 +241,10 @@ ALWAYS_INLINE struct item *hinted_item(const struct cache *cache, const struct c
 ALWAYS_INLINE bool view(const struct cache *cache, const struct item *item,
                         struct cache_view *view_out)
 {
-    size_t at = ITEM_HEADER + item->n_key;
+    size_t at = item_key_at(item) + item->n_key;
     uint32_t n_value = item->n_value;
     uint32_t client_flags = 0;
-    if (UNLIKELY(item->layout != 0)) {
+    if (UNLIKELY(item->layout & ~ITEM_HAS_EXPTIME)) {
         if (item->layout & ITEM_IS_COUNTER)
             return false;
         at = item_value_at(item);
@@ -304,16 +303,6 @@ static bool wins(const struct cache_item *item, const struct cache_access *acces
            (uint64_t)item->exptime < (uint64_t)now + access->recache_ttl;
 }
 
-static void touch(struct cache *cache, const struct found *found, uint32_t exptime)
-{
-    int32_t size = (int32_t)item_size(cache, found->item);
-    if (!cache->segments[found->segment].is_chain) {
-        horizon_add(cache, found->segment, item_load_exptime(found->item), -size);
-        horizon_add(cache, found->segment, exptime, size);
-    }
-    atomic_store_explicit(&found->item->exptime, exptime, memory_order_relaxed);
-}
-
 static void change(struct cache_thread *thread, const struct found *found, uint32_t now,
                    const struct cache_access *access, struct cache_item *item_out)
 {
@@ -323,21 +312,24 @@ static void change(struct cache_thread *thread, const struct found *found, uint3
         item_out->is_won = true;
     }
     if (access->does_touch) {
-        touch(thread->cache, found, access->exptime);
+        item_touch(thread->cache, found, access->exptime);
         item_out->exptime = access->exptime;
     }
     if (!access->is_silent)
         item_bump(item, now);
 }
 
+/* *is_short_out: the item lacks the word for the expiry, and is as before. */
 static enum cache_result access_locked(struct cache_thread *thread, struct cache_tenant *tenant,
                                        const struct cache_key *key, uint32_t now,
-                                       const struct cache_access *access,
+                                       const struct cache_access *access, bool *is_short_out,
                                        struct cache_item *item_out)
 {
     struct place place;
     enum cache_result result = open_described(thread, tenant, key, now, &place, item_out);
-    if (result == CACHE_OK) {
+    *is_short_out = result == CACHE_OK && access->does_touch &&
+                    !item_takes_exptime(place.found.item, access->exptime);
+    if (result == CACHE_OK && LIKELY(!*is_short_out)) {
         change(thread, &place.found, now, access, item_out);
         thread->has_views = true;
     }
@@ -345,6 +337,23 @@ static enum cache_result access_locked(struct cache_thread *thread, struct cache
     if (result == CACHE_EXPIRED || result == CACHE_FLUSHED)
         item_reap(thread, tenant, key, now);
     return result;
+}
+
+static enum cache_result access_changing(struct cache_thread *thread, struct cache_tenant *tenant,
+                                         const struct cache_key *key, uint32_t now,
+                                         const struct cache_access *access,
+                                         struct cache_item *item_out)
+{
+    for (unsigned i = 0; i < STORE_TRIES; i++) {
+        bool is_short;
+        enum cache_result result =
+            access_locked(thread, tenant, key, now, access, &is_short, item_out);
+        if (LIKELY(!is_short))
+            return result;
+        if (!touch_add_word(thread, tenant, key, now))
+            return CACHE_NO_MEMORY;
+    }
+    return CACHE_NO_MEMORY;
 }
 
 /* An empty item that this caller has won. CACHE_NOT_STORED: another was faster. */
@@ -355,7 +364,8 @@ static enum cache_result vivify(struct cache_thread *thread, struct cache_tenant
     struct cache *cache = thread->cache;
     struct item_shape shape = {.key = key->bytes,
                                .cas = access->sets_cas ? access->new_cas : 0,
-                               .key_is_base64 = access->key_is_base64};
+                               .key_is_base64 = access->key_is_base64,
+                               .has_exptime = commit_needs_exptime(cache, access->vivify_exptime)};
     struct room room;
     struct commit commit = {.room = &room,
                             .exptime = access->vivify_exptime,
@@ -402,7 +412,7 @@ static enum cache_result access_once(struct cache_thread *thread, struct cache_t
 {
     struct found found;
     if (access->does_touch)
-        return access_locked(thread, tenant, key, now, access, item_out);
+        return access_changing(thread, tenant, key, now, access, item_out);
     if (!lookup_find(thread->cache, tenant, key, &found))
         return CACHE_MISS;
     thread->has_views = true;
@@ -410,7 +420,7 @@ static enum cache_result access_once(struct cache_thread *thread, struct cache_t
     if (result != CACHE_OK)
         return reap(thread, tenant, key, now, result);
     if (UNLIKELY(found.item->layout & ITEM_IS_COUNTER || changes(found.item, access, now)))
-        return access_locked(thread, tenant, key, now, access, item_out);
+        return access_changing(thread, tenant, key, now, access, item_out);
     describe(thread->cache, &found, item_out);
     item_out->cas = item_cas(found.item);
     if (!access->is_silent && !is_bumped(found.item, now))
@@ -426,7 +436,7 @@ enum cache_result cache_access(struct cache_thread *thread, struct cache_tenant 
     item_out->is_won = false;
     for (unsigned i = 0; i < STORE_TRIES; i++) {
         result = access_once(thread, tenant, key, now, access, item_out);
-        if (result == CACHE_OK || !access->does_vivify)
+        if (result == CACHE_OK || result == CACHE_NO_MEMORY || !access->does_vivify)
             return result;
         enum cache_result made = vivify(thread, tenant, key, now, access, item_out);
         if (made == CACHE_OK)

@@ -9,8 +9,9 @@
 
 #define STATE_MAX ((size_t)1 << 30)
 #define AHEAD     16u /* items whose buckets are prefetched */
-#define LAYOUT_BITS \
-    (ITEM_HAS_FLAGS | ITEM_HAS_WIDE_CAS | ITEM_HAS_WIDE_LENGTH | ITEM_IS_BASE64 | ITEM_IS_COUNTER)
+#define LAYOUT_BITS                                                                 \
+    (ITEM_HAS_FLAGS | ITEM_HAS_WIDE_LENGTH | ITEM_HAS_EXPTIME | ITEM_HAS_WIDE_CAS | \
+     ITEM_IS_BASE64 | ITEM_IS_COUNTER)
 #define SPLITS_MAX 64u /* of the index, for one item that finds no room */
 
 static const uint8_t no_mark[ARENA_MARK_SIZE];
@@ -174,7 +175,8 @@ static bool is_sum_right(const struct cache *cache, const struct saved_segment *
 static bool is_head_fine(const struct item *item, size_t n)
 {
     return n > ITEM_HEADER && item->n_key >= 1 && item->n_key <= CACHE_KEY_MAX &&
-           (item->layout & ~LAYOUT_BITS) == 0 && item_value_at(item) <= n;
+           (item->layout & ~LAYOUT_BITS) == 0 && item_value_at(item) <= n &&
+           (item->layout & ITEM_HAS_EXPTIME || item_n_value(item) < ITEM_EXPTIME_FROM);
 }
 
 static bool are_items_fine(const struct cache *cache, const struct saved_segment *saved)
@@ -258,7 +260,7 @@ static bool revive(struct restoring *r, struct item *item, uint64_t *n_expired)
         return false;
     uint32_t exptime = shifted_exptime(r, item_load_exptime(item));
     uint32_t last_access = shifted(r, atomic_load(&item->last_access));
-    atomic_store_explicit(&item->exptime, exptime, memory_order_relaxed);
+    item_store_exptime(item, exptime);
     atomic_store_explicit(&item->last_access, last_access, memory_order_relaxed);
     bool is_over = exptime_is_over(exptime, r->now);
     *n_expired += is_over;

@@ -7,7 +7,7 @@
 #include "cache/engine.h"
 
 #define SAVED_MAGIC   0x646565706b766173ull /* also tells the order of bytes */
-#define SAVED_VERSION 1u                    /* of this format and of item.h's layout */
+#define SAVED_VERSION 2u                    /* of this format and of item.h's layout */
 #define SAVED_NAME    256                   /* with its end */
 
 struct saved_head {

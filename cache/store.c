@@ -108,6 +108,12 @@ enum cache_result store_filled(struct cache_thread *thread, struct cache_tenant 
     return fill(thread, tenant, key, now, store, room, stored_out);
 }
 
+/* One that invalidates may come to keep the old item's expiry. */
+static inline bool needs_exptime(const struct cache *cache, const struct cache_store *store)
+{
+    return commit_needs_exptime(cache, store->exptime) || store->invalidates;
+}
+
 /* A value that is at hand. */
 static enum cache_result store_whole(struct cache_thread *thread, struct cache_tenant *tenant,
                                      const struct cache_key *key, uint32_t now,
@@ -118,7 +124,8 @@ static enum cache_result store_whole(struct cache_thread *thread, struct cache_t
                                .cas = store->sets_cas ? store->new_cas : 0,
                                .client_flags = store->client_flags,
                                .n_value = (uint32_t)store->value.n,
-                               .key_is_base64 = store->key_is_base64};
+                               .key_is_base64 = store->key_is_base64,
+                               .has_exptime = needs_exptime(thread->cache, store)};
     for (unsigned i = 0; i < STORE_TRIES; i++) {
         struct room room;
         enum cache_result result = CACHE_OK;

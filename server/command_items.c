@@ -26,7 +26,8 @@ static void describe(struct reply *reply, const struct cache_item *item, uint32_
     command_describe_state(reply, item, now);
 }
 
-#define ITEM_HEADER 20 /* bytes that the engine adds to key and value */
+#define ITEM_HEADER  16 /* bytes that the engine adds to key and value */
+#define ITEM_EXPTIME 4  /* and to what expires */
 
 /* ---- get ---- */
 
@@ -137,7 +138,9 @@ static bool answer_unfound(const struct command *c, enum cache_result result,
                            const struct cache_item *item)
 {
     const struct request *r = c->request;
-    if (result == CACHE_NO_MEMORY)
+    /* Among the values of a gat line an error has no place: the key is a miss there. */
+    bool is_alone = r->dialect != DIALECT_TEXT || (r->is_first && r->is_last);
+    if (result == CACHE_NO_MEMORY && is_alone)
         return answer_status(c->conn, r, STATUS_NO_MEMORY);
     if ((r->does & DO_VIVIFY) && item->is_won) {
         counter_add(&counters(c)->cmd_get, 1);
@@ -207,11 +210,13 @@ enum execute_result command_touch(const struct command *c)
         cache_access(thread(c), c->conn->session.cache, c->key, c->now, &access, &item);
     bool is_hit = result == CACHE_OK;
     tell_get(c, result, &item);
-    counter_add(is_hit ? &counters(c)->touch_hits : &counters(c)->touch_misses, 1);
+    if (result != CACHE_NO_MEMORY)
+        counter_add(is_hit ? &counters(c)->touch_hits : &counters(c)->touch_misses, 1);
     PROBE(5, command__touch, c->conn->fd, c->key->bytes.p, c->key->bytes.n,
           is_hit ? (int64_t)item.size : -1, is_hit ? item.cas : 0);
     if (!is_hit)
-        return command_end(answer_status(c->conn, c->request, STATUS_NOT_FOUND));
+        return command_end(answer_status(
+            c->conn, c->request, result == CACHE_NO_MEMORY ? STATUS_NO_MEMORY : STATUS_NOT_FOUND));
     struct reply reply = {.status = STATUS_TOUCHED};
     describe(&reply, &item, c->now);
     return command_end(answer(c->conn, c->request, &reply));
@@ -371,7 +376,8 @@ static uint32_t size_stored(const struct command *c)
 {
     const struct request *r = c->request;
     bool is_joined = r->verb == VERB_APPEND || r->verb == VERB_PREPEND;
-    return is_joined ? 0 : (uint32_t)(ITEM_HEADER + r->key.n + r->n_value);
+    size_t n_exptime = r->exptime == 0 ? 0 : ITEM_EXPTIME;
+    return is_joined ? 0 : (uint32_t)(ITEM_HEADER + n_exptime + r->key.n + r->n_value);
 }
 
 /* Each name is a probe of its own. */

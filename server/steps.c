@@ -124,7 +124,7 @@ enum progress {
 static inline bool must_write_first(struct conn *conn, const struct request *request)
 {
     const struct output *out = &conn->worker->out;
-    if (LIKELY(request->verb == VERB_GET && !(request->does & DO_VIVIFY)))
+    if (LIKELY(request->verb == VERB_GET && !(request->does & (DO_VIVIFY | DO_TOUCH))))
         return output_is_full(out);
     if (!output_has_refs(out))
         cache_thread_forget(conn->worker->cache_thread);

@@ -430,7 +430,7 @@ START_TEST(counters_follow)
     cache_stats_read(f.cache, f.tenant, &stats);
     ck_assert_uint_eq(stats.curr_items, 2);
     ck_assert_uint_eq(stats.total_items, 3);
-    ck_assert_uint_eq(stats.bytes, 48);
+    ck_assert_uint_eq(stats.bytes, 40);
     ck_assert_uint_eq(stats.bytes_limit, 8 << 20);
     cache_class_stats_read(f.cache, NULL, 1, NOW + 7, &group);
     ck_assert_uint_eq(group.n_items, 2);

@@ -362,7 +362,7 @@ START_TEST(damaged_files)
         expect_refused(&config, "");
     }
     save_one();
-    alter(path, (2 << 20) + 22, false); /* in the item's key */
+    alter(path, (2 << 20) + 16, false); /* the key of the item */
     expect_refused(&config, "not as it was");
     save_one();
     alter(path, 18, false); /* in the mark */

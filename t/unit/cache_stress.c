@@ -116,12 +116,15 @@ static void check_value(struct worker *w, const struct cache_item *item, uint32_
         }
 }
 
+/* Every third access sets an expiry, be the key's writer who it may. */
 static void do_get(struct worker *w, uint32_t key, uint32_t now)
 {
     char text[32];
     struct cache_item item;
     struct cache_key k = key_of(w, text, "v", key);
-    static const struct cache_access plain = {0};
+    struct cache_access access = {.does_touch = random_below(w, 3) == 0,
+                                  .exptime = random_below(w, 4) ? now + 1 + random_below(w, 5)
+                                                                : CACHE_NEVER};
     bool is_described = w->n_hits % 3 != 0; /* a plain get does not tell the exptime */
     uint32_t done = atomic_load(&models[key].done);
     enum cache_result result;
@@ -129,7 +132,7 @@ static void do_get(struct worker *w, uint32_t key, uint32_t now)
     if (!is_described)
         result = cache_get(w->frame.thread, w->frame.tenant, &k, now, &item);
     else if (w->n_hits % 3 == 1)
-        result = cache_access(w->frame.thread, w->frame.tenant, &k, now, &plain, &item);
+        result = cache_access(w->frame.thread, w->frame.tenant, &k, now, &access, &item);
     else
         result = cache_look(w->frame.thread, w->frame.tenant, &k, now, &item);
     if (result != CACHE_OK)
@@ -369,7 +372,11 @@ static void do_incr(struct worker *w)
 {
     char text[32];
     struct cache_key k = key_of(w, text, "n", random_below(w, N_COUNTERS));
-    struct cache_arith arith = {.creates = true, .initial = 1, .delta = 1};
+    struct cache_arith arith = {.creates = true,
+                                .initial = 1,
+                                .delta = 1,
+                                .does_touch = random_below(w, 8) == 0,
+                                .exptime = NOW + 1000};
     struct cache_item item;
     uint64_t number;
     bool was_created;
@@ -426,6 +433,18 @@ static void do_append(struct worker *w, uint32_t record)
         wrong(w, "append");
 }
 
+/* What it touches is there, and stays; a counter is also touched by what counts. */
+static void do_touch(struct worker *w)
+{
+    static const char *const names[] = {"register", "log"};
+    struct cache_key k = frame_key(&w->frame, names[random_below(w, 2)]);
+    struct cache_access access = {.does_touch = true,
+                                  .exptime = random_below(w, 2) ? NOW + 1000 : CACHE_NEVER};
+    struct cache_item item;
+    if (cache_access(w->frame.thread, w->frame.tenant, &k, NOW, &access, &item) != CACHE_OK)
+        wrong(w, "touch");
+}
+
 static void *work_on_sums(void *arg)
 {
     struct worker *w = arg;
@@ -436,6 +455,7 @@ static void *work_on_sums(void *arg)
         do_incr(w);
         do_cas(w);
         do_add(w);
+        do_touch(w);
         if (i % 16 == 0)
             do_append(w, n_records++);
     }
