@@ -41,10 +41,15 @@ def cache_folder(name):
     return path, lock
 
 
+_no_node_modules = []  # why, once it has been tried
+
+
 def node_modules():
     """Installs the packages of t/live/node/package-lock.json once; returns the folder to run in."""
     if not shutil.which("npm"):
         raise Skip("no npm here")
+    if _no_node_modules:
+        raise Skip(_no_node_modules[0])
     path, lock = cache_folder("node")
     with lock:
         stamp = os.path.join(path, ".installed")
@@ -52,11 +57,13 @@ def node_modules():
         if not os.path.exists(stamp) or os.path.getmtime(stamp) < os.path.getmtime(wanted):
             for name in ("package.json", "package-lock.json"):
                 shutil.copyfile(os.path.join(LIVE, "node", name), os.path.join(path, name))
-            done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+            done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts",
+                                   "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"],
                                   cwd=path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, timeout=300)
             if done.returncode != 0:
                 show(done.stdout.decode("utf-8", "replace")[-3000:])
-                raise Skip("the npm registry is not reachable")
+                _no_node_modules.append("the npm registry is not reachable")
+                raise Skip(_no_node_modules[0])
             open(stamp, "w").close()
     return path
