@@ -3,6 +3,7 @@
 #include "base/number.h"
 #include "base/random.h"
 #include "server/address.h"
+#include "server/http_limit.h"
 #include "server/listen_socket.h"
 #include "server/log.h"
 #include "server/metrics_text.h"
@@ -30,6 +31,7 @@ struct metrics {
     int stop_fd; /* eventfd */
     struct event_base *base;
     struct evhttp *http;
+    struct http_limit limit;
     struct event *stop_event;
     pthread_t thread;
     bool is_started;
@@ -180,6 +182,7 @@ static bool make_http(struct metrics *m)
     evhttp_set_max_headers_size(m->http, HEAD_MAX);
     evhttp_set_max_body_size(m->http, 0);
     evhttp_set_gencb(m->http, on_request, m);
+    http_limit_init(&m->limit, m->http);
     for (size_t i = 0; i < m->n_fds; i++) {
         if (evhttp_accept_socket(m->http, m->fds[i]) != 0)
             return false;
@@ -271,6 +274,7 @@ void metrics_close(struct metrics **metrics)
         event_free(m->stop_event);
     if (m->http != NULL)
         evhttp_free(m->http);
+    http_limit_fini(&m->limit);
     if (m->base != NULL)
         event_base_free(m->base);
     for (size_t i = 0; i < m->n_fds; i++) {

@@ -12,7 +12,7 @@ import subprocess
 import threading
 
 from accounts import two_tenants
-from harness import Server, Skip, case, folder, free_port, run
+from harness import MIB, SLACK, Server, Skip, case, folder, free_port, run, wait_for
 
 # Those that memcached_exporter's dashboards and alerts read.
 EXPORTER = """
@@ -183,6 +183,42 @@ def silent_clients_do_not_hold_it_up():
         assert h.ask("/healthz")[1] == b"ok\n"
         for s in silent:
             s.close()
+
+
+@case(keepd_only=KEEPD_ONLY)
+def crowd_of_idle_clients():
+    """The oldest connections give way: scrapes go on, and descriptors and memory are bounded."""
+    with Http() as h:
+        assert h.ask("/metrics")[0].status == 200
+        memory, descriptors = h.server.rss(), h.server.n_descriptors()
+        crowd = []
+        for i in range(500):
+            crowd.append(socket.create_connection(("127.0.0.1", h.port), timeout=60))
+            if i % 2:
+                crowd[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
+        assert h.ask("/metrics")[0].status == 200
+        # Each way of an end will do: what was sent in vain resets the connection.
+        for s in crowd[:500 - 64]:
+            try:
+                assert s.recv(100) == b""
+            except ConnectionResetError:
+                pass
+        wait_for(lambda: h.server.n_descriptors() <= descriptors + 64, "the end of those cut off")
+        assert h.server.rss() < memory + 8 * MIB * SLACK
+        assert h.ask("/healthz")[1] == b"ok\n"
+        h.server.check_alive()
+        for s in crowd:
+            s.close()
+
+
+@case(keepd_only=KEEPD_ONLY)
+def one_connection_for_many_scrapes():
+    with Http() as h:
+        c = http.client.HTTPConnection("127.0.0.1", h.port, timeout=60)
+        for _ in range(200):
+            c.request("GET", "/metrics")
+            assert c.getresponse().read().endswith(b"\n")
+        c.close()
 
 
 def browse(page, budget_ms, *options):
