@@ -275,11 +275,11 @@ static enum execute_result dump(const struct command *c, enum stream_kind kind)
 {
     struct server *server = server_of(c);
     uint64_t mask;
+    if (!atomic_load(&server->is_crawler_on))
+        return say(c, "CLIENT_ERROR lru crawler disabled");
     if (!server->settings->allows_dump)
         return say(c, kind == STREAM_METADUMP ? "ERROR metadump not allowed"
                                               : "ERROR key dump not allowed");
-    if (!atomic_load(&server->is_crawler_on))
-        return say(c, "CLIENT_ERROR lru crawler disabled");
     if (!output_is_empty(&c->conn->worker->out))
         return say(c, kind == STREAM_METADUMP
                           ? "ERROR cannot pipeline other commands before metadump"

@@ -105,6 +105,15 @@ def shutdown_command():
         assert server.wait_end() == 0
 
 
+@case(keepd_only="takes it for a mode")
+def shutdown_without_an_answer():
+    with Server("-A") as server:
+        with server.connect() as c:
+            c.send(b"shutdown noreply\r\n")
+            assert c.wait_closed() == b""
+        assert server.wait_end() == 0
+
+
 @case
 def max_item_size():
     # What fits must fit here too; keepd's own limit may be a little above it.
