@@ -49,8 +49,8 @@ static void print_choices(FILE *err, size_t setting)
 /* A least value just above a round one stands for "more than that". */
 static void print_decimal_bounds(FILE *err, const struct option_row *row)
 {
-    double below = floor(row->min);
-    if (row->min > below)
+    double below;
+    if (modf(row->min, &below) > 0)
         fprintf(err, "a number above %.0f, at most %.0f", below, row->max);
     else
         fprintf(err, "a number from %.0f to %.0f", row->min, row->max);
