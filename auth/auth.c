@@ -90,6 +90,25 @@ static bool is_publishable(struct auth *auth, struct users *users, struct auth_e
     return fault == NULL;
 }
 
+/* Whoever logs in finds a tenant: it is there before its users are. Without the lock, which no call
+ * out of auth is made with. */
+static bool prepare_tenants(struct auth *auth, struct users *users, struct auth_error *error_out)
+{
+    const struct auth_config *config = &auth->config;
+    pthread_mutex_lock(&auth->lock);
+    bool is_good = is_publishable(auth, users, error_out);
+    pthread_mutex_unlock(&auth->lock);
+    if (!is_good || config->prepare == NULL)
+        return is_good;
+    for (size_t i = 0; i < users->n_tenants; i++) {
+        if (!config->prepare(config->prepare_arg, &users->tenants[i])) {
+            users_error(error_out, "tenants", 0, "out of memory for the tenants");
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Makes a loaded set the current one. False: error_out tells why, the old one stays and the
  * loaded one is dropped. */
 static bool publish(struct auth *auth, struct users *users, int64_t wall_s, size_t *n_revoked_out,
@@ -395,6 +414,8 @@ enum auth_result auth_reload(struct auth *auth, struct auth_now now, struct auth
     char text[96];
     size_t n_revoked = 0;
     struct users *users = load_again(auth, error_out);
+    if (users != NULL && !prepare_tenants(auth, users, error_out))
+        users_drop(&users);
     if (users == NULL || !publish(auth, users, now.wall_s, &n_revoked, error_out)) {
         auth_tell(auth, AUTH_EVENT_RELOAD_FAILED, AUTH_TENANT_DEFAULT, nobody, "", NULL,
                   error_out->text, now.wall_s);

@@ -73,6 +73,12 @@ typedef void auth_event_fn(void *arg, const struct auth_event *event);
 /* ---- configuration ----------------------------------------------------------------------------
  */
 
+struct auth_tenant;
+
+/* A reload will bring this tenant; none of its users can log in before it has been called for all
+ * of them. False: it cannot be had for want of memory, and the old set stays. */
+typedef bool auth_prepare_fn(void *arg, const struct auth_tenant *tenant);
+
 struct auth_config {
     const char *tenants_path; /* --tenants, or NULL */
     const char *text_path;    /* -Y, or NULL */
@@ -90,6 +96,8 @@ struct auth_config {
     bool is_rights_warn;        /* rights-mode=warn: missing rights are reported, not refused */
     auth_event_fn *event;       /* or NULL */
     void *event_arg;
+    auth_prepare_fn *prepare; /* or NULL */
+    void *prepare_arg;
 };
 
 /* Reads the files, starts cyrus where -S or a tenants file asks for it, and starts the threads.
@@ -117,9 +125,11 @@ struct auth_memory {
 MUST_USE enum auth_result auth_set_memory(struct auth *auth, const struct auth_memory *memory,
                                           struct auth_error *error_out);
 
-/* Reads both files again. Either all is replaced and the generation grows by one, or all stays and
- * error_out tells why. Identities whose user or secret is gone, disabled or changed tenant are
- * revoked before it returns; changed rights take effect at once. Thread: any, one at a time. */
+/* Reads both files again, and has config.prepare called for each tenant of the new set, the default
+ * one too, before anybody is let in or out. Either all is replaced and the generation grows by one,
+ * or all stays and error_out tells why. Identities whose user or secret is gone, disabled or
+ * changed tenant are revoked before it returns; changed rights take effect at once. Thread: any,
+ * one at a time. */
 MUST_USE enum auth_result auth_reload(struct auth *auth, struct auth_now now,
                                       struct auth_error *error_out);
 

@@ -1,6 +1,7 @@
 #include "server/create_auth.h"
 
 #include "server/log.h"
+#include "server/tenants.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,13 @@ static void on_event(void *arg, const struct auth_event *event)
     };
     log_write_summed(server->log, is_good ? LOG_LEVEL_NOTICE : LOG_LEVEL_WARNING,
                      auth_event_word(event->kind), fields);
+}
+
+/* The first set comes before the cache: create_cache makes its tenants. */
+static bool on_new_tenant(void *arg, const struct auth_tenant *tenant)
+{
+    struct server *server = arg;
+    return tenants_prepare(server->tenants, tenant);
 }
 
 struct auth_now auth_time(const struct server *server)
@@ -67,6 +75,8 @@ bool create_auth(struct server *server)
         .is_rights_warn = settings->rights_mode == RIGHTS_WARN,
         .event = on_event,
         .event_arg = server,
+        .prepare = on_new_tenant,
+        .prepare_arg = server,
     };
     if (!settings->requires_login)
         return true;

@@ -115,32 +115,68 @@ struct sync {
     bool is_ok;
 };
 
-static void sync_one(void *arg, const struct auth_tenant *a)
+static struct cache_tenant_config config_of(const struct auth_tenant *a)
 {
-    struct sync *sync = arg;
-    struct tenants *t = sync->tenants;
-    struct cache_tenant_config config = {
+    return (struct cache_tenant_config){
         .name = a->name,
         .guarantee = a->memory_min,
         .limit = a->memory_max,
         .item_max = a->item_max,
     };
-    struct tenant *tenant = tenants_get(t, a->id);
-    if (tenant == NULL && sync->is_ok) {
-        struct cache_tenant *cache = cache_tenant_create(t->cache, &config);
-        sync->is_ok = cache != NULL && add(t, a->id, a->name, cache);
-        if (cache != NULL && !sync->is_ok)
-            cache_tenant_destroy(&cache);
-        tenant = sync->is_ok ? tenants_get(t, a->id) : NULL;
-    } else if (tenant != NULL) {
-        if (tenant->has_left) /* what its last connections stored behind the flush */
-            cache_flush(tenant->cache, 0);
+}
+
+static bool make(struct tenants *t, const struct auth_tenant *a,
+                 const struct cache_tenant_config *config)
+{
+    struct cache_tenant *cache = cache_tenant_create(t->cache, config);
+    bool is_made = cache != NULL && add(t, a->id, a->name, cache);
+    if (cache != NULL && !is_made)
+        cache_tenant_destroy(&cache);
+    return is_made;
+}
+
+/* What its last connections stored behind the flush is nobody's. */
+static void take_back(struct tenant *tenant)
+{
+    if (tenant->has_left)
+        cache_flush(tenant->cache, 0);
+    tenant->has_left = false;
+}
+
+bool tenants_prepare(struct tenants *tenants, const struct auth_tenant *a)
+{
+    struct cache_tenant_config config = config_of(a);
+    struct tenant *tenant = tenants_get(tenants, a->id);
+    if (tenant != NULL && !tenant->has_left)
+        return true;
+    config.guarantee = 0; /* those of the old set still hold theirs */
+    if (tenant == NULL) {
+        if (!make(tenants, a, &config))
+            return false;
+        tenant = tenants_get(tenants, a->id);
+    } else {
+        take_back(tenant);
         cache_tenant_configure(tenant->cache, &config);
     }
-    if (tenant == NULL)
-        return;
-    tenant->has_left = false;
     tenant_limit(tenant, a->connections, a->ops, a->bytes);
+    return true;
+}
+
+static void sync_one(void *arg, const struct auth_tenant *a)
+{
+    struct sync *sync = arg;
+    struct tenants *t = sync->tenants;
+    struct cache_tenant_config config = config_of(a);
+    struct tenant *tenant = tenants_get(t, a->id);
+    if (tenant == NULL && sync->is_ok) {
+        sync->is_ok = make(t, a, &config);
+        tenant = sync->is_ok ? tenants_get(t, a->id) : NULL;
+    } else if (tenant != NULL) {
+        take_back(tenant);
+        cache_tenant_configure(tenant->cache, &config);
+    }
+    if (tenant != NULL)
+        tenant_limit(tenant, a->connections, a->ops, a->bytes);
 }
 
 /* A tenant that is not in the file any more gives its memory to the others. */

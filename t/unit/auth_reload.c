@@ -50,6 +50,53 @@ START_TEST(tenant_ids_survive_a_reload)
 }
 END_TEST
 
+struct preparation {
+    struct auth *auth;
+    unsigned n_tenants;
+    uint32_t id_of_new;
+    bool is_early; /* no part of the new set was seen in any call */
+    bool has_room;
+};
+
+static bool prepare(void *arg, const struct auth_tenant *tenant)
+{
+    struct preparation *preparation = arg;
+    struct auth_tenant found;
+    preparation->n_tenants++;
+    if (strcmp(tenant->name, "new") == 0)
+        preparation->id_of_new = tenant->id;
+    preparation->is_early &= auth_generation(preparation->auth) == 1 &&
+                             !find_tenant(preparation->auth, SLICE("new"), &found);
+    return preparation->has_room;
+}
+
+/* No connection may log in to a tenant that the server has not made yet. */
+START_TEST(tenants_are_prepared_before_their_users_can_log_in)
+{
+    struct preparation preparation = {.is_early = true};
+    struct auth_config config = {
+        .tenants_path = tenants_path, .prepare = prepare, .prepare_arg = &preparation};
+    struct auth_tenant found;
+    struct auth_error error;
+    struct auth *mine = auth_create(&config, NOW, &error);
+    ck_assert_ptr_nonnull(mine);
+    ck_assert_uint_eq(preparation.n_tenants, 0);
+    preparation.auth = mine;
+    write_tenants("alicepw", "tenant \"new\" {}\n");
+    ck_assert_int_eq(auth_reload(mine, NOW, &error), AUTH_BAD_CONFIG);
+    ck_assert_ptr_nonnull(strstr(error.text, "out of memory"));
+    ck_assert_uint_eq(auth_generation(mine), 1);
+    preparation.has_room = true;
+    preparation.n_tenants = 0;
+    ck_assert_int_eq(auth_reload(mine, NOW, &error), AUTH_OK);
+    ck_assert(preparation.is_early);
+    ck_assert_uint_eq(preparation.n_tenants, 4);
+    ck_assert(find_tenant(mine, SLICE("new"), &found));
+    ck_assert_uint_eq(found.id, preparation.id_of_new);
+    auth_destroy(&mine);
+}
+END_TEST
+
 START_TEST(a_session_may_go_while_it_is_checked)
 {
     sem_t done;
@@ -76,6 +123,7 @@ int main(void)
     tcase_add_test(tc, a_reload_revokes_what_is_gone);
     tcase_add_test(tc, a_bad_file_keeps_the_old_set);
     tcase_add_test(tc, tenant_ids_survive_a_reload);
+    tcase_add_test(tc, tenants_are_prepared_before_their_users_can_log_in);
     tcase_add_test(tc, a_session_may_go_while_it_is_checked);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
