@@ -4,6 +4,8 @@
 #include "bench/sessions.h"
 #include "bench/window.h"
 
+#include "base/schedule.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,8 @@ int main(int argc, char **argv)
     plan_parse(&plan, argc, argv);
     signal(SIGPIPE, SIG_IGN);
     allow_many_descriptors();
+    if (plan.gives_way)
+        schedule_give_way();
     struct ssl_ctx_st *tls = plan.tls ? peer_client_tls_create((unsigned)plan.tls_minor) : NULL;
     if (sessions_knows(plan.kind))
         sessions_run(&plan, tls, &tally);

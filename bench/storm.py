@@ -47,7 +47,7 @@ def read_in_storm(lab, server, load, is_tls, seconds):
     """The reader's result and the storm's. The storm gives way to the reader on their core."""
     storm = Case("storm", ABOUT, dict(load, connections=50), transport="tls" if is_tls else "tcp")
     arguments = load_arguments(storm, address=server.address, server_pid=server.process.pid,
-                               warmup=0.2, seconds=seconds + 2 * LEAD_S)
+                               warmup=0.2, seconds=seconds + 2 * LEAD_S, gives_way=True)
     process = subprocess.Popen(["nice", "-n", "19", *core_prefix(LOAD_CORE), lab.load, *arguments],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
