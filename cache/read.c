@@ -32,23 +32,24 @@ ALWAYS_INLINE void prefetch_bucket(const struct index *index, uint64_t state, ui
     __builtin_prefetch(index_bucket(index, state, hash, 1));
 }
 
-/* The first slot with the key's tag is nearly always the key's: the others are not looked at. */
+/* The first slot with the key's tag is nearly always the key's: the others are not looked at. In
+ * which of the two buckets it is nobody can foretell, so no branch asks. */
 ALWAYS_INLINE uint32_t prefetch_item(const struct cache *cache, uint64_t state, uint64_t hash)
 {
     const struct index *index = &cache->index;
-    for (unsigned i = 0; i < 2; i++) {
-        const struct bucket *bucket = index_bucket(index, state, hash, i);
-        unsigned match = bucket_match(bucket, hash_tag(hash));
-        if (match == 0)
-            continue;
-        unsigned slot = (unsigned)__builtin_ctz(match);
-        const char *item = (const char *)location_item(cache, bucket_location(bucket, slot));
-        __builtin_prefetch(item);
-        __builtin_prefetch(item + 64);
-        __builtin_prefetch(item + 128);
-        return index_hint(index, bucket, slot);
-    }
-    return 0;
+    const struct bucket *first = index_bucket(index, state, hash, 0);
+    const struct bucket *second = index_bucket(index, state, hash, 1);
+    uint8_t tag = hash_tag(hash);
+    unsigned match = bucket_match(first, tag) | bucket_match(second, tag) << 16;
+    if (UNLIKELY(match == 0))
+        return 0;
+    unsigned slot = (unsigned)__builtin_ctz(match) & 15;
+    const struct bucket *bucket = (match & 0xffff) != 0 ? first : second;
+    const char *item = (const char *)location_item(cache, bucket_location(bucket, slot));
+    __builtin_prefetch(item);
+    __builtin_prefetch(item + 64);
+    __builtin_prefetch(item + 128);
+    return index_hint(index, bucket, slot);
 }
 
 void cache_prefetch_bucket(const struct cache *cache, uint64_t hash)
