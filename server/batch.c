@@ -38,7 +38,6 @@ ALWAYS_INLINE bool parse_bare(struct conn *conn, struct input *in, struct batch_
     entry->is_bare = parse_bare_get(&conn->parser, in->p + in->at, in->n - in->at, &get);
     if (!entry->is_bare)
         return false;
-    entry->is_first = get.is_first;
     entry->is_last = get.is_last;
     key->bytes = get.key;
     in->at += get.n_consumed;
@@ -77,7 +76,7 @@ NEVER_INLINE enum parse_result parse_one(struct conn *conn, struct input *in,
 void batch_make_request(struct batch *batch, size_t i)
 {
     const struct batch_entry *entry = &batch->entries[i];
-    struct bare_get get = {batch->keys[i].bytes, entry->n, entry->is_first, entry->is_last};
+    struct bare_get get = {batch->keys[i].bytes, entry->n, !entry->before.multiget, entry->is_last};
     bare_get_request(&get, &batch->requests[i]);
     batch->entries[i].is_bare = false;
 }
@@ -100,8 +99,10 @@ size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *resul
             if (result == PARSE_MORE)
                 break;
             batch->keys[n].bytes = batch->requests[n].key;
+            entry->is_last = batch->requests[n].is_last;
         }
         entry->n = (uint32_t)in->at - entry->start;
+        entry->counts = entry->is_last || !entry->before.multiget;
         n++;
         if (result == PARSE_BAD)
             break;

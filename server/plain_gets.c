@@ -25,13 +25,6 @@ static bool is_meta(const struct batch *batch, size_t i)
     return !batch->entries[i].is_bare && batch->requests[i].dialect == DIALECT_META;
 }
 
-static void spend(struct conn *conn, const struct batch *batch, size_t i)
-{
-    const struct batch_entry *entry = &batch->entries[i];
-    bool is_last = entry->is_bare ? entry->is_last : batch->requests[i].is_last;
-    conn->budget -= is_last || !entry->before.multiget;
-}
-
 /* A miss, a large value, or one that is to be drawn: by the long way. */
 NEVER_INLINE enum execute_result execute_one(struct conn *conn, const struct input *in, size_t i)
 {
@@ -48,7 +41,7 @@ NEVER_INLINE enum execute_result execute_one(struct conn *conn, const struct inp
         cache_get(worker->cache_thread, conn->session.cache, key, worker->now, &item);
     enum execute_result executed = command_get_conclude(&c, result, &item);
     PROBE(3, process__command__end, conn->fd, NULL, 0);
-    spend(conn, batch, i);
+    conn->budget -= batch->entries[i].counts;
     return executed;
 }
 
@@ -102,7 +95,7 @@ ALWAYS_INLINE enum execute_result execute_meta(struct conn *conn, const struct i
         executed = command_get_conclude(&c, result, &item);
     }
     PROBE(3, process__command__end, conn->fd, NULL, 0);
-    spend(conn, batch, i);
+    conn->budget -= batch->entries[i].counts;
     return executed;
 }
 
@@ -130,6 +123,7 @@ ALWAYS_INLINE size_t put_hits(struct conn *conn, const struct input *in, size_t 
     const struct batch *batch = worker->batch;
     struct output *out = &worker->out;
     struct tenant *tenant = conn->session.tenant;
+    unsigned n_spent = 0;
     size_t n_done = 0;
     (void)in; /* without probes */
     for (; n_done < n && !output_is_full(out); n_done++, i++, views++) {
@@ -144,8 +138,9 @@ ALWAYS_INLINE size_t put_hits(struct conn *conn, const struct input *in, size_t 
               views->cas);
         out->n += put_hit(batch, i, views, out->p + out->n);
         PROBE(3, process__command__end, conn->fd, NULL, 0);
-        spend(conn, batch, i);
+        n_spent += batch->entries[i].counts;
     }
+    conn->budget -= n_spent;
     return n_done;
 }
 

@@ -149,7 +149,7 @@ static enum execute_result execute_entry(struct conn *conn, const struct input *
         result = traffic_execute(conn, request, key, entry->n);
     PROBE(3, process__command__end, conn->fd, NULL, 0);
     if (result == EXECUTE_NEXT)
-        conn->budget -= request->is_last || !entry->before.multiget;
+        conn->budget -= entry->counts;
     return result;
 }
 

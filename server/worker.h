@@ -1,8 +1,7 @@
 /* worker.h - a thread with an event loop, its connections and its buffers.
  * Owns: the connections from dispatch to close, the turn's input and output, its counters.
- * Thread: worker_post, worker_wake, worker_tell and the counters' readers: any; everything else: the
- * worker.
- * Never: waits for anything but its event loop. */
+ * Thread: worker_post, worker_wake, worker_tell and the counters' readers: any; everything else:
+ * the worker. Never: waits for anything but its event loop. */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
 
@@ -34,8 +33,8 @@ struct batch_entry {
     uint32_t start;       /* offset of its first byte in the input */
     uint32_t n;           /* bytes of it that were there */
     bool is_bare;         /* a bare get, of which no struct request was made yet */
-    bool is_first;        /* is_bare: as in struct bare_get */
-    bool is_last;
+    bool is_last;         /* as in its request */
+    bool counts;          /* in the turn's budget: a line of many keys does so twice */
 };
 
 /* Requests that are parsed, hashed and prefetched together. What is looked at of a bare get is the
