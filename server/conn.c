@@ -105,15 +105,19 @@ static void unlink_conn(struct conn *conn)
     worker->n_conns--;
 }
 
+#define CACHE_LINE   64u
+#define N_CONN_LINES ((sizeof(struct conn) + CACHE_LINE - 1) / CACHE_LINE)
+
 bool conn_create(struct worker *worker, int fd, const struct listener *listener,
                  const union address *peer)
 {
     struct server *server = worker->server;
-    struct conn *conn = calloc(1, sizeof *conn);
+    struct conn *conn = aligned_alloc(CACHE_LINE, N_CONN_LINES * CACHE_LINE);
     if (conn == NULL) {
         close(fd);
         return false;
     }
+    memset(conn, 0, sizeof *conn);
     conn->fd = fd;
     conn->worker = worker;
     conn->listener = listener;
