@@ -4,6 +4,7 @@
 #include "server/metrics.h"
 #include "server/options.h"
 #include "server/process.h"
+#include "server/takeover.h"
 #include "server/udp.h"
 
 #include <stdio.h>
@@ -19,6 +20,17 @@ static int create_udp(struct server *server)
     return EXIT_NO_RESOURCE;
 }
 
+static int refuse_many(const struct server *server)
+{
+    if (server->takeover == NULL || takeover_can_give(server->takeover))
+        return 0;
+    fprintf(stderr,
+            "keepd: --takeover: a successor can be given %d listening sockets, and there are "
+            "more: name fewer addresses\n",
+            TAKEOVER_SOCKETS_MAX);
+    return EXIT_NO_RESOURCE;
+}
+
 int create_listeners(struct server *server)
 {
     const struct settings *settings = server->settings;
@@ -27,7 +39,7 @@ int create_listeners(struct server *server)
     if (server->listeners != NULL) {
         int failed = create_udp(server);
         listen_handed_close_rest(&server->handed);
-        return failed;
+        return failed != 0 ? failed : refuse_many(server);
     }
     if (settings->socket_path != NULL)
         fprintf(stderr, "failed to listen on UNIX socket: %s: %s\n", settings->socket_path, error);

@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SOCKETS_MAX 250 /* the kernel takes 253 in one message */
+#define SOCKETS_MAX (1 + TAKEOVER_SOCKETS_MAX)
 #define BACKLOG     4
 #define MODE        0600
 #define ANSWER_MS   5000
@@ -68,7 +68,8 @@ static bool wait_readable(int fd, int timeout_ms)
 
 /* ---- taking ---- */
 
-/* Sockets without a gap between their numbers: the control socket first, then those of clients. */
+/* Sockets without a gap between their numbers: the control socket first, then those of clients.
+ * Where a service manager gives sockets, those are what is wanted. */
 static bool note_sockets(struct takeover *takeover, const int *fds, size_t n)
 {
     for (size_t i = 1; i < n; i++)
@@ -78,8 +79,11 @@ static bool note_sockets(struct takeover *takeover, const int *fds, size_t n)
         return false;
     takeover->listen_fd = fds[0];
     struct listen_handed *handed = &takeover->server->handed;
-    *handed =
-        (struct listen_handed){.first = fds[1], .n = (unsigned)(n - 1), .is_predecessors = true};
+    struct listen_handed given = {.first = fds[1], .n = (unsigned)(n - 1), .is_predecessors = true};
+    if (handed->n > 0)
+        listen_handed_close_rest(&given);
+    else
+        *handed = given;
     return true;
 }
 
@@ -176,6 +180,17 @@ bool takeover_relieve(struct takeover *takeover, bool waits)
 }
 
 /* ---- giving ---- */
+
+bool takeover_can_give(const struct takeover *takeover)
+{
+    const struct server *server = takeover->server;
+    size_t n_listeners = 0, n_udp = 0;
+    while (listener_at(server->listeners, n_listeners) != NULL)
+        n_listeners++;
+    while (udp_set_fd(server->udp, n_udp) >= 0)
+        n_udp++;
+    return n_listeners + n_udp <= TAKEOVER_SOCKETS_MAX;
+}
 
 static size_t list_sockets(const struct takeover *takeover, int *fds)
 {

@@ -11,12 +11,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Listening sockets that a successor can be given: the kernel passes 253 in one message. */
+#define TAKEOVER_SOCKETS_MAX 249
+
 struct event_base;
 struct server;
 struct takeover;
 
 /* At the start, with the rights to bind: asks the process that listens at path for its sockets
- * (server->handed), or listens there when there is none. NULL:
+ * (server->handed, unless a service manager gave some), or listens there when there is none. NULL:
  * error. */
 MUST_USE struct takeover *takeover_create(struct server *server, const char *path, char *error,
                                           size_t n_error);
@@ -26,6 +29,9 @@ void takeover_destroy(struct takeover **takeover);
 bool takeover_has_predecessor(const struct takeover *takeover);
 /* Lets it stop; waits until it has stopped if what it saves is needed. False: it goes on and on. */
 MUST_USE bool takeover_relieve(struct takeover *takeover, bool waits);
+
+/* Are the server's listening sockets few enough? */
+MUST_USE bool takeover_can_give(const struct takeover *takeover);
 
 /* Gives the sockets to the next one, and stops the server when that says so. */
 MUST_USE bool takeover_serve(struct takeover *takeover, struct event_base *base);

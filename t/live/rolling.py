@@ -203,6 +203,20 @@ def other_addresses_than_before():
 
 
 @case(keepd_only="has no such option")
+def as_many_sockets_as_go_over():
+    path, port = os.path.join(folder(), "takeover"), free_port()
+    hosts = ["127.0.%d.1" % i for i in range(250)]
+    begin = ["-m", 64, "--takeover", path, "-p", port, "-l"]
+    server = Server(*begin, ",".join(hosts[:249]), listen=None)
+    server = follow(server, *begin, ",".join(hosts[:249]))
+    with server:
+        assert len(server.ports()) == 249
+        assert is_answered((hosts[0], port)) and is_answered((hosts[248], port))
+    status, _, err = run_program(*user_args(), *begin, ",".join(hosts))
+    assert status == 71 and "249 listening sockets" in err, err
+
+
+@case(keepd_only="has no such option")
 def a_unix_socket_goes_over():
     path, places = os.path.join(folder(), "takeover"), folder()
     first, second = os.path.join(places, "first"), os.path.join(places, "second")

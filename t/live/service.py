@@ -108,6 +108,27 @@ def sockets_are_taken_over():
             waiting.close()
 
 
+@case(keepd_only="opens its own sockets only")
+def sockets_of_the_manager_in_a_rolling_restart():
+    """They take the place of the predecessor's sockets as they take that of -l and -p."""
+    path = os.path.join(folder(), "takeover")
+    with listening() as tcp:
+        server = Handed([tcp], "--takeover", path, listen=None, wait=False)
+        for _ in range(2):
+            wait_for(lambda: server.ports() or not server.is_running(), "the server to serve")
+            new = Handed([tcp], "--takeover", path, "-p", free_port(), listen=None, wait=False)
+            assert server.wait_end() == 0, server.log()
+            with server:
+                server = new
+            with Conn(tcp.getsockname()) as c:
+                assert c.ask(b"mn") == b"MN"
+                conns = c.stats(b"conns")
+            states = [value for name, value in conns.items() if name.endswith(":state")]
+            assert states.count("conn_listening") == 1, conns
+        with server:
+            pass
+
+
 @case(keepd_only="does not look at LISTEN_PID")
 def sockets_for_another_process_are_not_touched():
     with listening() as tcp, Handed([tcp], is_for_other=True) as server:
