@@ -84,6 +84,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static void press(struct conn *conn)
 {
     switch (state_now(conn)) {
+    case CONN_HANDSHAKE:
     case CONN_HEAD: /* it had its time to speak */
         conn_close(conn, CLOSE_SHUTDOWN);
         break;
@@ -182,8 +183,8 @@ void worker_end_turn(struct worker *worker)
     }
 }
 
-/* Requests that have arrived are answered, values that are arriving are taken, dumps go on; then
- * the connections end. */
+/* Requests that have arrived are answered, values that are arriving are taken, dumps, handshakes and
+ * logins go on; then the connections end. */
 static void drain(struct worker *worker)
 {
     struct conn *next;
@@ -205,6 +206,8 @@ static void drain(struct worker *worker)
             if (state_now(conn) == CONN_WATCH)
                 conn_close(conn, CLOSE_SHUTDOWN); /* it has been told of the stop */
             break;
+        case CONN_HANDSHAKE:
+        case CONN_JOB: /* a login or a part of a handshake: its result is answered */
         case CONN_FLUSH:
         case CONN_YIELD:
         case CONN_STREAM:

@@ -6,10 +6,11 @@ import signal
 import socket
 import struct
 import threading
+import time
 
 from accounts import OK, REFUSED, SET, START, Accounts, plain
 from faults_frame import LOST, faulty, injected, traffic
-from harness import SLACK, Conn, Server, case, folder, free_port, packet, run, wait_for
+from harness import SLACK, Conn, Server, Skip, case, folder, free_port, packet, run, wait_for
 from tls_link import TlsServer
 
 HOUR = 3600
@@ -306,6 +307,43 @@ def saslauthd_disappears():
                 return server.n_descriptors() <= before
             wait_for(release, "the descriptors of those who left")
             wait_for(lambda: status(server) == OK, "logins to work again")
+
+
+def login_amid_a_stop(path):
+    """The reply to a login that is with saslauthd when the server is told to stop, or None, and how
+    long all that took since."""
+    daemon = FakeSaslauthd(os.path.join(path, "mux"))
+    daemon.manner = "silent"
+    with Server("-S", "-m", 64, env={"SASL_CONF_PATH": path}) as server, server.connect() as c:
+        other = server.connect()
+        other.send(packet(0x0b))
+        assert other.reply().status == OK
+        c.send(packet(START, b"PLAIN", value=plain("alice", "apw")))
+        wait_for(lambda: daemon.held, "the question to saslauthd")
+        started = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert other.wait_closed() == b""
+        daemon.held[0].sendall(struct.pack(">H", 2) + b"OK")
+        daemon.held.pop().close()
+        data = c.wait_closed()
+        took_s = time.monotonic() - started
+        assert server.wait_end() == 0
+    daemon.end()
+    return data, took_s
+
+
+@case
+def login_ends_before_the_server():
+    path = folder()
+    with open(os.path.join(path, "memcached.conf"), "w") as f:
+        f.write("mech_list: plain\npwcheck_method: saslauthd\nsaslauthd_path: %s/mux\n" % path)
+    for _ in range(10):
+        data, took_s = login_amid_a_stop(path)
+        if data:
+            assert data[:2] == b"\x81\x21" and data[6:8] == b"\0\0", data
+            return
+        assert took_s > 2, "the connection was cut off"
+    raise Skip("this machine is too slow for the seconds of a stop")
 
 
 run()
