@@ -317,6 +317,65 @@ START_TEST(times_are_strict)
 }
 END_TEST
 
+/* ---- names ---- */
+
+/* Each stands in a buffer of its own length: a byte behind it that is read is an error of ASan. */
+static const struct {
+    const char *name;
+    const char *fault; /* what the reason holds; NULL: a good name */
+} names[] = {
+    {"a", NULL},
+    {"a b", NULL},
+    {"\xc3\xbc n", NULL},
+    {"\xe2\x82\xac", NULL},
+    {"\xf0\x9f\x98\x80", NULL},
+    {"\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", NULL}, /* around the surrogates, and the last */
+    {"", "empty"},
+    {" a", "space"},
+    {"a ", "space"},
+    {"a\tb", "control"},
+    {"a\x7f", "control"},
+    {"\x80", "UTF-8"},
+    {"a\xbf", "UTF-8"},
+    {"\xc3", "UTF-8"},
+    {"\xe2\x82", "UTF-8"},
+    {"\xf0\x9f\x98", "UTF-8"},
+    {"\xc3(", "UTF-8"},
+    {"\xe2(\xac", "UTF-8"},
+    {"\xf0\x9f(\x80", "UTF-8"},
+    {"\xc0\xaf", "UTF-8"}, /* longer than need be */
+    {"\xc1\xbf", "UTF-8"},
+    {"\xe0\x9f\xbf", "UTF-8"},
+    {"\xf0\x8f\xbf\xbf", "UTF-8"},
+    {"\xed\xa0\x80", "UTF-8"}, /* a surrogate */
+    {"\xf4\x90\x80\x80", "UTF-8"},
+    {"\xf5\x80\x80\x80", "UTF-8"},
+    {"\xff", "UTF-8"},
+};
+
+START_TEST(names_are_utf_8)
+{
+    size_t n = strlen(names[_i].name);
+    uint8_t *alone = malloc(n + (n == 0));
+    ck_assert_ptr_nonnull(alone);
+    memcpy(alone, names[_i].name, n);
+    const char *fault = users_name_fault(slice_of(alone, n));
+    ck_assert_int_eq(fault == NULL, names[_i].fault == NULL);
+    if (fault != NULL)
+        ck_assert_ptr_nonnull(strstr(fault, names[_i].fault));
+    free(alone);
+}
+END_TEST
+
+START_TEST(names_have_a_bound)
+{
+    uint8_t name[AUTH_NAME_MAX + 1];
+    memset(name, 'n', sizeof name);
+    ck_assert_ptr_null(users_name_fault(slice_of(name, AUTH_NAME_MAX)));
+    ck_assert_ptr_nonnull(users_name_fault(slice_of(name, AUTH_NAME_MAX + 1)));
+}
+END_TEST
+
 /* ---- the -Y file ---- */
 
 static const struct {
@@ -401,6 +460,8 @@ int main(void)
     tcase_add_test(tc, odd_files_are_refused);
     tcase_add_test(tc, thousands_of_tenants_are_found);
     tcase_add_loop_test(tc, times_are_strict, 0, (int)(sizeof instants / sizeof *instants));
+    tcase_add_loop_test(tc, names_are_utf_8, 0, (int)(sizeof names / sizeof *names));
+    tcase_add_test(tc, names_have_a_bound);
     tcase_add_loop_test(tc, password_files_have_bounds, 0,
                         (int)(sizeof long_lines / sizeof *long_lines));
     tcase_add_loop_test(tc, password_files_are_read_line_by_line, 0,
