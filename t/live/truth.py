@@ -28,7 +28,7 @@ def clients(name, port, *options, seconds=SECONDS):
     command = [PROGRAM, name, "--port", port, "--seconds", seconds,
                "--clients", CLIENTS] + list(options)
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=(seconds + 60) * SLACK)
+                          capture_output=True, timeout=(2 * seconds + 60) * SLACK)
     assert done.returncode == 0, done.stderr.decode()
     show(done.stdout.decode().strip())
 
