@@ -57,12 +57,13 @@ struct bare_get {
 MUST_USE bool text_parse_bare_get(struct parser *parser, const uint8_t *p, size_t n,
                                   struct bare_get *out);
 
-/* Parses one request if it is a bare get. False: nothing is consumed, and the request, which may be
- * a get all the same, is parse_request's. */
+/* Parses one request if it is a bare get; p[0..n) is not empty. False: nothing is consumed, and the
+ * request, which may be a get all the same, is parse_request's. */
 MUST_USE static inline bool parse_bare_get(struct parser *parser, const uint8_t *p, size_t n,
                                            struct bare_get *out)
 {
-    return parser->protocol == PROTOCOL_TEXT && text_parse_bare_get(parser, p, n, out);
+    return parser->protocol == PROTOCOL_TEXT && (p[0] == 'g' || parser->multiget != 0) &&
+           text_parse_bare_get(parser, p, n, out);
 }
 
 /* What parse_request would have made of it. */

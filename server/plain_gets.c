@@ -158,6 +158,28 @@ ALWAYS_INLINE size_t n_at_once(const struct conn *conn, size_t i, size_t n)
     return n_gets;
 }
 
+/* May the next be done in this turn, and at once? */
+ALWAYS_INLINE bool goes_on(const struct conn *conn, size_t i, size_t n)
+{
+    return i < n && is_plain_get(conn->worker->batch, i) && conn->budget > 0 &&
+           !output_is_full(&conn->worker->out);
+}
+
+/* Those of meta that lie together. */
+NEVER_INLINE enum execute_result execute_metas(struct conn *conn, const struct input *in, size_t n,
+                                               size_t *i, unsigned *n_hits)
+{
+    enum execute_result executed;
+    size_t at = *i;
+    unsigned n_hits_here = 0;
+    do {
+        executed = execute_meta(conn, in, at++, &n_hits_here);
+    } while (executed == EXECUTE_NEXT && goes_on(conn, at, n) && is_meta(conn->worker->batch, at));
+    *i = at;
+    *n_hits += n_hits_here;
+    return executed;
+}
+
 /* Looks up as many as can be at once, and answers the hits; then the next one, if there is more to
  * it. */
 ALWAYS_INLINE enum execute_result execute_many(struct conn *conn, const struct input *in, size_t n,
@@ -188,11 +210,10 @@ enum execute_result plain_gets_execute(struct conn *conn, const struct input *in
     size_t at = i;
     do {
         if (UNLIKELY(is_meta(batch, at)))
-            executed = execute_meta(conn, in, at++, &n_hits);
+            executed = execute_metas(conn, in, n, &at, &n_hits);
         else
             executed = execute_many(conn, in, n, &at, &n_hits);
-    } while (executed == EXECUTE_NEXT && at < n && is_plain_get(batch, at) && conn->budget > 0 &&
-             !output_is_full(&worker->out));
+    } while (executed == EXECUTE_NEXT && goes_on(conn, at, n));
     counter_add(&counters->cmd_get, n_hits);
     counter_add(&counters->get_hits, n_hits);
     if (UNLIKELY(worker->sample.is_on))
