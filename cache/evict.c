@@ -8,6 +8,7 @@
 #include "cache/victim.h"
 
 #define GARBAGE_ENOUGH 0.30  /* share of a segment that is worth copying the rest for */
+#define GARBAGE_REUSED 0.80  /* of large items: rather than memory that nobody has touched yet */
 #define GARBAGE_LEAST  0.02  /* without evictions: any that gains something */
 #define SCAN_LEAST     64u   /* segments looked at for garbage before an eviction */
 #define GHOST_SHARE    0.005 /* of the items' bytes that ghosts may take, two bytes each */
@@ -282,7 +283,7 @@ static uint32_t take_victim(struct cache_tenant *tenant, uint32_t now, struct em
     victim_seal_flushed(tenant);
     uint32_t n_scan = cache->is_evicting ? SCAN_LEAST + cache->pool.n_fresh / 8 : UINT32_MAX;
     uint32_t number = victim_take_garbage(
-        tenant, cache->is_evicting ? GARBAGE_ENOUGH : GARBAGE_LEAST, n_scan, now);
+        tenant, cache->is_evicting ? GARBAGE_ENOUGH : GARBAGE_LEAST, 0, n_scan, now);
     e->is_cleaning = number != SEGMENT_NONE || !cache->is_evicting;
     if (number == SEGMENT_NONE && cache->is_evicting) {
         prepare_ghost(tenant, &totals);
@@ -301,19 +302,30 @@ bool evict_from(struct cache_thread *thread, struct cache_tenant *tenant)
     return e.segment != SEGMENT_NONE && empty(&e);
 }
 
+/* Empties a segment with so much garbage, and throws away nothing else. False: there is none. */
+static bool clean(struct cache_thread *thread, struct cache_tenant *tenant, double least,
+                  unsigned group_least, uint32_t n_scan)
+{
+    struct emptying e = {.thread = thread, .tenant = tenant, .is_cleaning = true};
+    pthread_mutex_lock(&tenant->lock);
+    victim_seal_flushed(tenant);
+    e.segment = victim_take_garbage(tenant, least, group_least, n_scan, thread->now);
+    pthread_mutex_unlock(&tenant->lock);
+    return e.segment != SEGMENT_NONE && empty(&e);
+}
+
 unsigned evict_garbage(struct cache_thread *thread, struct cache_tenant *tenant, unsigned n_max)
 {
     unsigned n = 0;
-    for (; n < n_max; n++) {
-        struct emptying e = {.thread = thread, .tenant = tenant, .is_cleaning = true};
-        pthread_mutex_lock(&tenant->lock);
-        victim_seal_flushed(tenant);
-        e.segment = victim_take_garbage(tenant, 0.97, UINT32_MAX, thread->now);
-        pthread_mutex_unlock(&tenant->lock);
-        if (e.segment == SEGMENT_NONE || !empty(&e))
-            break;
-    }
+    while (n < n_max && clean(thread, tenant, 0.97, 0, UINT32_MAX))
+        n++;
     return n;
+}
+
+bool evict_for_reuse(struct cache_thread *thread, struct cache_tenant *tenant)
+{
+    return clean(thread, tenant, GARBAGE_REUSED, N_GROUPS - 1,
+                 SCAN_LEAST + thread->cache->pool.n_fresh / 8);
 }
 
 /* ---- whose ---- */

@@ -18,6 +18,10 @@ MUST_USE bool evict_somewhere(struct cache_thread *thread, struct cache_tenant *
 /* Empties segments that hold little but dead, expired or flushed items, up to n_max. */
 unsigned evict_garbage(struct cache_thread *thread, struct cache_tenant *tenant, unsigned n_max);
 
+/* Empties one segment of large items that is mostly garbage: to copy what lives there costs less
+ * than to touch new memory. False: there is none. */
+bool evict_for_reuse(struct cache_thread *thread, struct cache_tenant *tenant);
+
 void evict_wake_reaper(struct cache *cache);
 
 #endif

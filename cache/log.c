@@ -150,10 +150,20 @@ static uint32_t take_or_evict(struct cache_thread *thread, struct cache_tenant *
     return wait_for_others(thread, &n_waited);
 }
 
+/* The kernel clears new memory page by page, which may take it longer than to copy what still lives
+ * in an old segment. Of small items there are too many in one for that. */
+static void prefer_used_memory(struct cache_thread *thread, struct cache_tenant *tenant)
+{
+    if (pool_is_used_up(thread->cache) && evict_for_reuse(thread, tenant))
+        refresh_if_unseen(thread);
+}
+
 static uint32_t take_segment(struct cache_thread *thread, struct cache_tenant *tenant,
-                             enum log_purpose purpose)
+                             unsigned group, enum log_purpose purpose)
 {
     uint32_t number;
+    if (purpose != LOG_COPY && group == N_GROUPS - 1)
+        prefer_used_memory(thread, tenant);
     if (purpose == LOG_COPY)
         number = pool_take(thread->cache, 0);
     else if (!stay_below_limit(thread, tenant))
@@ -193,7 +203,7 @@ static bool open_segment(struct cache_thread *thread, struct cache_tenant *tenan
                          _Atomic uint32_t *open, uint32_t old, enum queue_kind queue,
                          unsigned group, enum log_purpose purpose)
 {
-    uint32_t number = take_segment(thread, tenant, purpose);
+    uint32_t number = take_segment(thread, tenant, group, purpose);
     if (number == SEGMENT_NONE)
         return atomic_load(open) != old; /* made room for by somebody else */
     pthread_mutex_lock(&tenant->lock);
@@ -270,7 +280,7 @@ void log_retire_if_spent(struct cache_tenant *tenant, uint32_t number)
 bool log_chain_begin(struct cache_thread *thread, struct cache_tenant *tenant,
                      struct room *room_out)
 {
-    uint32_t number = take_segment(thread, tenant, LOG_STORE);
+    uint32_t number = take_segment(thread, tenant, N_GROUPS - 1, LOG_STORE);
     if (number == SEGMENT_NONE)
         return false;
     segment_init(tenant, number, SEGMENT_PRIVATE, thread->now);
@@ -287,7 +297,7 @@ bool log_chain_extend(struct cache_thread *thread, struct cache_tenant *tenant, 
                       uint32_t *last)
 {
     struct segment *segments = tenant->cache->segments;
-    uint32_t number = take_segment(thread, tenant, LOG_STORE);
+    uint32_t number = take_segment(thread, tenant, N_GROUPS - 1, LOG_STORE);
     if (number == SEGMENT_NONE)
         return false;
     segment_init(tenant, number, SEGMENT_PRIVATE, thread->now);

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #define SEGMENTS_MIN 16u /* fewer cannot hold the open segments of one tenant */
+#define USED_SPARE   2u  /* free segments for a store, and for the copies it makes for its sake */
 #define HUGE_PAGE    ((uintptr_t)2 << 20)
 
 static bool reserve(struct cache *cache, size_t n)
@@ -268,6 +269,17 @@ uint32_t pool_take(struct cache *cache, uint32_t keep)
         number = pool->free_head != SEGMENT_NONE ? pop_free(cache) : take_from_kernel(cache);
     pthread_mutex_unlock(&pool->lock);
     return number;
+}
+
+bool pool_is_used_up(struct cache *cache)
+{
+    struct pool *pool = &cache->pool;
+    pthread_mutex_lock(&pool->lock);
+    if (atomic_load(&pool->n_free) < USED_SPARE && pool->limbo_head != SEGMENT_NONE)
+        reclaim(cache);
+    bool is_used_up = atomic_load(&pool->n_free) < USED_SPARE;
+    pthread_mutex_unlock(&pool->lock);
+    return is_used_up;
 }
 
 void pool_give(struct cache *cache, uint32_t number)

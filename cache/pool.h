@@ -13,6 +13,8 @@ void pool_fini(struct cache *cache);
 
 /* A segment of nobody's, or SEGMENT_NONE when no more than `keep` would be left. */
 MUST_USE uint32_t pool_take(struct cache *cache, uint32_t keep);
+/* Would soon memory be taken that was not used before, or was given back? */
+bool pool_is_used_up(struct cache *cache);
 /* Puts back a segment that no reader ever saw. */
 void pool_give(struct cache *cache, uint32_t segment);
 /* Takes a segment (with its chain) that no slot points to: it is free once nobody can see it. */

@@ -95,8 +95,8 @@ static bool is_queued(const struct cache_tenant *tenant, uint32_t number)
            word_tenant(segment_owner(cache, number)) == tenant->id;
 }
 
-uint32_t victim_take_garbage(struct cache_tenant *tenant, double least, uint32_t n_scan,
-                             uint32_t now)
+uint32_t victim_take_garbage(struct cache_tenant *tenant, double least, unsigned group_least,
+                             uint32_t n_scan, uint32_t now)
 {
     uint32_t n = tenant->cache->pool.n_fresh, best = SEGMENT_NONE;
     double best_share = least;
@@ -104,7 +104,7 @@ uint32_t victim_take_garbage(struct cache_tenant *tenant, double least, uint32_t
         n_scan = n;
     for (uint32_t i = 0; i < n_scan; i++) {
         uint32_t number = tenant->scan_at = tenant->scan_at + 1 < n ? tenant->scan_at + 1 : 0;
-        if (!is_queued(tenant, number))
+        if (!is_queued(tenant, number) || tenant->cache->segments[number].group < group_least)
             continue;
         double share = garbage_share(tenant, number, now);
         if (share >= best_share) {

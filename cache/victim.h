@@ -14,10 +14,11 @@ struct tenant_totals {
 /* Sums over all threads; takes the registry lock, so no other may be held. */
 void tenant_totals_read(struct cache_tenant *tenant, struct tenant_totals *out);
 
-/* A segment with much that is dead, expired or flushed; at least `least` of its bytes (0..1). Looks
- * at n_scan segments, going on where it stopped. Takes it out of its queue. */
-uint32_t victim_take_garbage(struct cache_tenant *tenant, double least, uint32_t n_scan,
-                             uint32_t now);
+/* A segment, of this size group or a larger one, with much that is dead, expired or flushed; at
+ * least `least` of its bytes (0..1). Looks at n_scan segments, going on where it stopped. Takes it
+ * out of its queue. */
+uint32_t victim_take_garbage(struct cache_tenant *tenant, double least, unsigned group_least,
+                             uint32_t n_scan, uint32_t now);
 /* Makes open segments of a flushed generation takeable. */
 void victim_seal_flushed(struct cache_tenant *tenant);
 /* The one whose items are worth least by S3-FIFO's order. Takes it out of its queue. */

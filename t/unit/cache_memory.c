@@ -195,6 +195,39 @@ START_TEST(without_eviction_nothing_is_lost)
 }
 END_TEST
 
+/* Large values that are set again use the memory of those before them, rather than all there is. */
+START_TEST(large_values_take_what_was_used)
+{
+    enum { N_KEYS = 800, N_SETS = 40000, N_VALUE = 5000 };
+    static uint8_t value[N_VALUE];
+    uint64_t random = 88172645463325252ull;
+    open_with(64 << 20, true);
+    for (unsigned i = 0; i < N_SETS; i++) {
+        char text[32];
+        random = random * 6364136223846793005ull + 1442695040888963407ull;
+        unsigned key = i < N_KEYS ? i : (unsigned)(random >> 33) % N_KEYS;
+        snprintf(text, sizeof text, "key-%u", key);
+        memcpy(value, &key, sizeof key);
+        struct cache_key k = frame_key(&f, text);
+        struct cache_store store = {.value = {value, N_VALUE}};
+        struct cache_stored stored;
+        ck_assert_int_eq(cache_store(f.thread, f.tenant, &k, NOW, &store, &stored), CACHE_OK);
+    }
+    for (unsigned key = 0; key < N_KEYS; key++) {
+        char text[32];
+        struct cache_item item;
+        snprintf(text, sizeof text, "key-%u", key);
+        ck_assert_int_eq(frame_get(&f, text, &item), CACHE_OK);
+        ck_assert_mem_eq(item.value, &key, sizeof key);
+    }
+    uint64_t n_live = stats_of(NULL).bytes / cache_segment_size(64 << 20, 0);
+    ck_assert_uint_eq(stats_of(NULL).evictions, 0);
+    ck_assert_uint_eq(stats_of(NULL).curr_items, N_KEYS);
+    ck_assert_uint_lt(stats_of(NULL).segments_held, 3 * n_live);
+    frame_close(&f);
+}
+END_TEST
+
 START_TEST(limit_goes_down_and_up)
 {
     open_with(16 << 20, true);
@@ -529,6 +562,7 @@ int main(void)
     tcase_add_test(tc, hot_items_survive_a_scan);
     tcase_add_test(tc, expired_goes_before_live);
     tcase_add_test(tc, without_eviction_nothing_is_lost);
+    tcase_add_test(tc, large_values_take_what_was_used);
     tcase_add_test(tc, limit_goes_down_and_up);
     tcase_add_test(tc, tenants_do_not_see_each_other);
     tcase_add_test(tc, guarantee_is_kept);
