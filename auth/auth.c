@@ -1,5 +1,6 @@
 #include "auth/pwdb.h"
 #include "auth/state.h"
+#include "auth/verifier.h"
 
 #include "base/random.h"
 
@@ -331,7 +332,8 @@ struct auth *auth_create(const struct auth_config *config, struct auth_now now,
     random_fill(&auth->keys, sizeof auth->keys);
     auth->rings = rings_create();
     auth->throttle = throttle_create();
-    if (!copy_config(auth, config) || auth->rings == NULL || auth->throttle == NULL) {
+    if (!copy_config(auth, config) || auth->rings == NULL || auth->throttle == NULL ||
+        !verifier_rehearse()) {
         users_error(error_out, "auth", 0, "out of memory");
         goto fail;
     }

@@ -44,6 +44,10 @@ MUST_USE bool verifier_parse(struct slice text, struct verifier *out, const char
 /* The inverse; out has VERIFIER_TEXT_MAX bytes and is NUL-terminated. Returns the length. */
 size_t verifier_format(const struct verifier *verifier, char *out);
 
+/* To be called once, before the first login: OpenSSL looks for what it needs at its first use, and
+ * what memory is too short for in that moment stays unknown until the process ends. False then. */
+MUST_USE bool verifier_rehearse(void);
+
 /* Derives both keys (RFC 5802 section 3). False when the library fails. */
 MUST_USE bool verifier_make(enum verifier_hash hash, uint32_t iterations, struct slice salt,
                             struct slice password, struct verifier *out);

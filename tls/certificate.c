@@ -2,7 +2,9 @@
 
 #include <openssl/bio.h>
 #include <openssl/bn.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -77,4 +79,18 @@ const char *certificate_dates_complaint(const X509 *certificate, int64_t now_s)
     if (now_s > not_after_s)
         return "certificate has expired";
     return NULL;
+}
+
+bool certificate_is_whole(X509 *certificate)
+{
+    uint32_t flags = X509_get_extension_flags(certificate);
+    bool has_key = X509_get0_pubkey(certificate) != NULL;
+    if (has_key && (flags & EXFLAG_INVALID) == 0)
+        return true;
+    X509 *again = X509_dup(certificate);
+    bool is_same = again != NULL && X509_get_extension_flags(again) == flags &&
+                   (X509_get0_pubkey(again) != NULL) == has_key;
+    X509_free(again);
+    ERR_clear_error();
+    return is_same;
 }

@@ -10,6 +10,7 @@
 #include "tls/callback.h"
 #include "tls/config.h"
 #include "tls/files.h"
+#include "tls/rehearsal.h"
 #include "tls/report.h"
 #include "tls/state.h"
 #include "tls/ticket.h"
@@ -152,6 +153,11 @@ static SSL_CTX *load_ssl_ctx(struct context *context, const struct tls_named *fi
         (void)report_fail(report, CHECK_WORDS, files->chain_cert, "it cannot be described");
     else if ((ctx = build_ssl_ctx(context, files->chain_cert, &pair, report)) != NULL)
         check_pair(context, files->chain_cert, &pair, context->loaded_s, report);
+    if (ctx != NULL && !certificate_is_whole(pair.certificate)) {
+        (void)report_fail(report, CHECK_WORDS, files->chain_cert, "out of memory");
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    }
     files_drop_pair(&pair);
     return ctx;
 }
@@ -178,7 +184,7 @@ static bool load_ca(struct context *context, EVP_MD_CTX *digest, struct tls_repo
         /* Decodes its extensions, which OpenSSL would leave to the first handshakes, all at once.
          */
         (void)X509_check_purpose(ca, -1, 0);
-        is_good = X509_STORE_add_cert(store, ca) == 1 &&
+        is_good = certificate_is_whole(ca) && X509_STORE_add_cert(store, ca) == 1 &&
                   SSL_CTX_add_client_CA(context->ssl_ctx, ca) == 1 &&
                   digest_certificate(digest, ca);
     }
@@ -350,6 +356,8 @@ struct context *context_create(struct tls *tls, const struct tls_config *config,
     } else if (!describe_offer(context->ssl_ctx, &context->offer)) {
         (void)report_fail(report_out, CHECK_WORDS, config->chain_cert,
                           "no cipher is left, or memory is short");
+        context_destroy(&context);
+    } else if (!rehearsal_pass(context, report_out)) {
         context_destroy(&context);
     }
     return context;

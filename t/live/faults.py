@@ -110,7 +110,7 @@ def allocations_fail_now_and_then():
 @case
 def allocations_fail_under_tls():
     with TlsServer("-m", 64, "-t", 2, env=faulty("malloc:~700:ENOMEM")) as server:
-        traffic(server.tls, n_rounds=20, may_lose=True, may_fail=True)
+        traffic(server.tls, n_rounds=20, may_lose=True, may_fail=True, n_kept=5)
         assert server.is_running()
     assert injected(server)["malloc"] >= 5
 
