@@ -69,6 +69,10 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         (void)arm(conn, 0);
         return;
     }
+    if (UNLIKELY(state_now(conn) == CONN_HANDSHAKE)) {
+        worker_shake_later(conn->worker, conn);
+        return;
+    }
     worker_online(conn->worker);
     conn_run(conn);
 }

@@ -83,7 +83,7 @@ struct conn {
     uint64_t n_swallow;                          /* SWALLOW: bytes still to be discarded */
     struct conn *prev;                           /* the worker's list; under its conns_lock */
     struct conn *next;
-    struct conn *next_in_queue; /* the worker's ready or closed list */
+    struct conn *next_in_queue; /* a list of the worker's */
     struct conn *prev_stranger; /* the worker's list: see strangers.h */
     struct conn *next_stranger;
     bool is_stranger;

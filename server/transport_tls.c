@@ -11,10 +11,6 @@
 
 #include <stdlib.h>
 
-/* Parts that the worker does itself in one turn. Each may take 100 us, and its connections wait for
- * it: with 16, a storm made their 99th percentile seven times the idle one. */
-#define HANDSHAKES_PER_TURN 1
-
 /* What TLS adds to a connection. */
 struct link {
     struct tls_session *session;
@@ -135,16 +131,13 @@ static void handshake_submit(struct conn *conn)
     jobs_submit(conn->worker->server->jobs, &link->job);
 }
 
-/* The way to a job thread and back costs more than these parts do; but many of them at once would
- * keep others waiting. */
+/* The way to a job thread and back costs more than some parts do: those are done here. But each may
+ * take 100 us, so that many would hold up whom the worker serves: they are left to the job threads,
+ * which give way. */
 static bool handshake_lightly(struct conn *conn)
 {
-    struct worker *worker = conn->worker;
     struct link *link = link_of(conn);
-    if (worker->n_handshakes == HANDSHAKES_PER_TURN)
-        return false;
-    worker->n_handshakes++;
-    return tls_handshake_lightly(link->session, &link->outcome);
+    return !conn->worker->has_shaken && tls_handshake_lightly(link->session, &link->outcome);
 }
 
 static enum io tls_transport_handshake(struct conn *conn)

@@ -143,6 +143,38 @@ void worker_let_go(struct worker *worker, struct conn *conn)
     worker->closed = conn;
 }
 
+void worker_shake_later(struct worker *worker, struct conn *conn)
+{
+    if (conn->is_queued)
+        return;
+    conn->is_queued = true;
+    conn->next_in_queue = NULL;
+    if (worker->first_shaking == NULL)
+        worker->first_shaking = conn;
+    else
+        worker->last_shaking->next_in_queue = conn;
+    worker->last_shaking = conn;
+}
+
+/* One that was closed meanwhile is let go. */
+static void run_shaking(struct worker *worker)
+{
+    struct conn *conn = worker->first_shaking;
+    worker->first_shaking = NULL;
+    worker->has_shaken = false;
+    while (conn != NULL) {
+        struct conn *next = conn->next_in_queue;
+        conn->is_queued = false;
+        if (state_now(conn) == CONN_CLOSING) {
+            worker_let_go(worker, conn);
+        } else {
+            conn_run(conn);
+            worker->has_shaken = true;
+        }
+        conn = next;
+    }
+}
+
 /* Those that yielded go on; one that was closed meanwhile is let go. */
 static void run_ready(struct worker *worker)
 {
@@ -177,14 +209,18 @@ void worker_end_turn(struct worker *worker)
         worker_online(worker);
         run_ready(worker);
     }
+    if (worker->first_shaking != NULL) {
+        worker_online(worker);
+        run_shaking(worker);
+    }
     if (worker->closed != NULL) {
         worker_online(worker);
         free_closed(worker);
     }
 }
 
-/* Requests that have arrived are answered, values that are arriving are taken, dumps, handshakes and
- * logins go on; then the connections end. */
+/* Requests that have arrived are answered, values that are arriving are taken, dumps, handshakes
+ * and logins go on; then the connections end. */
 static void drain(struct worker *worker)
 {
     struct conn *next;
@@ -221,7 +257,6 @@ static void drain(struct worker *worker)
 static void turn(struct worker *worker)
 {
     int flags = EVLOOP_ONCE;
-    worker->n_handshakes = 0;
     if (worker->ready != NULL)
         flags |= EVLOOP_NONBLOCK;
     else

@@ -1,7 +1,7 @@
 /* worker.h - a thread with an event loop, its connections and its buffers.
  * Owns: the connections from dispatch to close, the turn's input and output, its counters.
- * Thread: worker_post, worker_wake, worker_tell and the counters' readers: any; everything else:
- * the worker. Never: waits for anything but its event loop. */
+ * Thread: worker_post, worker_wake, worker_tell, the counters' readers: any; all else: the worker.
+ * Never: waits for anything but its event loop. */
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
 
@@ -71,14 +71,15 @@ struct worker {
     uint8_t *record; /* where TLS gathers scattered output; NULL until needed */
     size_t record_capacity;
 
-    unsigned n_handshakes; /* parts of them done in this turn */
-
     struct worker_counters *counters;
     struct latency_sample sample; /* of the turn of a connection, if it is timed */
     unsigned n_until_draw;        /* gets until one is drawn for the hot keys */
     uint32_t draw_random;
-    struct conn *ready;  /* yielded, to be resumed after the others had their turn */
-    struct conn *closed; /* to be freed at the end of the turn */
+    struct conn *ready;         /* yielded, to be resumed after the others had their turn */
+    struct conn *closed;        /* to be freed at the end of the turn */
+    struct conn *first_shaking; /* what came of their handshakes has not been looked at */
+    struct conn *last_shaking;
+    bool has_shaken; /* in this turn: what else waits is for the job threads */
     unsigned n_conns;
     struct conn *first_stranger; /* nobody is logged in there: see strangers.h */
     struct conn *last_stranger;
@@ -119,7 +120,11 @@ void worker_online(struct worker *worker);
 /* Puts a connection on the list of those that go on without waiting for their socket. */
 void worker_make_ready(struct worker *worker, struct conn *conn);
 
-/* Has a closed connection freed at the end of the turn. While the list of those that go on or a
+/* Has the connection go on with its handshake at the end of the turn, when those that are served
+ * have been answered. */
+void worker_shake_later(struct worker *worker, struct conn *conn);
+
+/* Has a closed connection freed at the end of the turn. While a list of those that go on or a
  * job thread knows it nothing happens: whoever lets it go last calls again. */
 void worker_let_go(struct worker *worker, struct conn *conn);
 
