@@ -16,7 +16,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (HARD, HARD))
 CROWD = min(int(os.environ.get("KEEPD_CROWD", "2000")), HARD - 200)
 
 # doc/memory.md: bytes of an idle connection, and of a worker.
-PER_CONNECTION, PER_LOGIN, PER_TLS_CONNECTION = 1024, 2048, 24 * 1024
+PER_CONNECTION, PER_LOGIN, PER_TLS_CONNECTION = 1024, 2048, 28 * 1024
 PER_WORKER, FIXED = 3 * MIB // 2, 12 * MIB
 WORKERS = 4
 IS_SANITIZED = "KEEPD_SANITIZED" in os.environ # such a build has memory of its own for everything
