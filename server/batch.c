@@ -35,29 +35,42 @@ ALWAYS_INLINE bool parse_bare(struct conn *conn, struct input *in, struct batch_
 {
     struct bare_get get;
     entry->before = conn->parser;
-    entry->is_bare = parse_bare_get(&conn->parser, in->p + in->at, in->n - in->at, &get);
-    if (!entry->is_bare)
+    if (!parse_bare_get(&conn->parser, in->p + in->at, in->n - in->at, &get))
         return false;
+    entry->kind = ENTRY_BARE_GET;
     entry->is_last = get.is_last;
     key->bytes = get.key;
     in->at += get.n_consumed;
     return true;
 }
 
+/* Of a request that no value follows. A get is neither refused nor the end of its connection: the
+ * parser makes other verbs of those. */
+ALWAYS_INLINE uint8_t kind_of(const struct request *request)
+{
+    if (request->verb != VERB_GET ||
+        (request->does & ~(WANT_CAS | WANT_KEY | WANT_STATE)) != WANT_VALUE)
+        return ENTRY_OTHER;
+    return request->dialect == DIALECT_META ? ENTRY_META_GET : ENTRY_PLAIN_GET;
+}
+
 /* Parses one request at in->at; on PARSE_OK its head, and its value when it is whole, are consumed.
  */
 NEVER_INLINE enum parse_result parse_one(struct conn *conn, struct input *in,
-                                         const struct batch_entry *entry, struct request *request,
+                                         struct batch_entry *entry, struct request *request,
                                          bool *is_last_out)
 {
     size_t n_head;
+    entry->kind = ENTRY_OTHER;
     enum parse_result result =
         parse_request(&conn->parser, in->p + in->at, in->n - in->at, request, &n_head);
     if (result != PARSE_OK)
         return result;
     in->at += n_head;
-    if (request->n_value + request->n_trailer == 0 && !verb_takes_value(request->verb))
+    if (request->n_value + request->n_trailer == 0 && !verb_takes_value(request->verb)) {
+        entry->kind = kind_of(request);
         return PARSE_OK;
+    }
     switch (place_of_value(request, in->n - in->at)) {
     case VALUE_WHOLE:
         in->at += take_value(request, in->p + in->at);
@@ -78,7 +91,7 @@ void batch_make_request(struct batch *batch, size_t i)
     const struct batch_entry *entry = &batch->entries[i];
     struct bare_get get = {batch->keys[i].bytes, entry->n, !entry->before.multiget, entry->is_last};
     bare_get_request(&get, &batch->requests[i]);
-    batch->entries[i].is_bare = false;
+    batch->entries[i].kind = ENTRY_PLAIN_GET;
 }
 
 size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *result_out)

@@ -20,11 +20,6 @@ bool plain_gets_are_open(const struct conn *conn)
            !watch_is_on(conn->worker->server->watch, WATCH_FETCHERS);
 }
 
-static bool is_meta(const struct batch *batch, size_t i)
-{
-    return !batch->entries[i].is_bare && batch->requests[i].dialect == DIALECT_META;
-}
-
 /* A miss, a large value, or one that is to be drawn: by the long way. */
 NEVER_INLINE enum execute_result execute_one(struct conn *conn, const struct input *in, size_t i)
 {
@@ -104,7 +99,7 @@ ALWAYS_INLINE size_t put_hit(const struct batch *batch, size_t i, const struct c
 {
     struct slice value = slice_of(view->value, view->n_value);
     const struct batch_entry *entry = &batch->entries[i];
-    if (LIKELY(entry->is_bare))
+    if (LIKELY(entry->kind == ENTRY_BARE_GET))
         return encode_bare_hit(batch->keys[i].bytes, view->client_flags, value, entry->is_last,
                                out);
     struct reply reply = {.status = STATUS_HIT,
@@ -153,15 +148,17 @@ ALWAYS_INLINE size_t n_at_once(const struct conn *conn, size_t i, size_t n)
         most = conn->budget;
     if (conn->worker->n_until_draw < most)
         most = conn->worker->n_until_draw;
-    while (n_gets < most && is_plain_get(batch, i + n_gets) && !is_meta(batch, i + n_gets))
-        n_gets++;
+    for (; n_gets < most; n_gets++)
+        if (batch->entries[i + n_gets].kind != ENTRY_BARE_GET &&
+            batch->entries[i + n_gets].kind != ENTRY_PLAIN_GET)
+            break;
     return n_gets;
 }
 
 /* May the next be done in this turn, and at once? */
 ALWAYS_INLINE bool goes_on(const struct conn *conn, size_t i, size_t n)
 {
-    return i < n && is_plain_get(conn->worker->batch, i) && conn->budget > 0 &&
+    return i < n && conn->worker->batch->entries[i].kind != ENTRY_OTHER && conn->budget > 0 &&
            !output_is_full(&conn->worker->out);
 }
 
@@ -174,7 +171,8 @@ NEVER_INLINE enum execute_result execute_metas(struct conn *conn, const struct i
     unsigned n_hits_here = 0;
     do {
         executed = execute_meta(conn, in, at++, &n_hits_here);
-    } while (executed == EXECUTE_NEXT && goes_on(conn, at, n) && is_meta(conn->worker->batch, at));
+    } while (executed == EXECUTE_NEXT && goes_on(conn, at, n) &&
+             conn->worker->batch->entries[at].kind == ENTRY_META_GET);
     *i = at;
     *n_hits += n_hits_here;
     return executed;
@@ -209,7 +207,7 @@ enum execute_result plain_gets_execute(struct conn *conn, const struct input *in
     unsigned n_hits = 0;
     size_t at = i;
     do {
-        if (UNLIKELY(is_meta(batch, at)))
+        if (UNLIKELY(batch->entries[at].kind == ENTRY_META_GET))
             executed = execute_metas(conn, in, n, &at, &n_hits);
         else
             executed = execute_many(conn, in, n, &at, &n_hits);

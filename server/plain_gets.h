@@ -7,16 +7,6 @@
 
 #include "server/execute.h"
 
-static inline bool is_plain_get(const struct batch *batch, size_t i)
-{
-    const struct request *request = &batch->requests[i];
-    return LIKELY(batch->entries[i].is_bare) ||
-           (request->verb == VERB_GET &&
-            (request->does & ~(WANT_CAS | WANT_KEY | WANT_STATE)) == WANT_VALUE &&
-            request->status == STATUS_NONE && !request->closes &&
-            request->n_value + request->n_trailer == 0);
-}
-
 /* May plain gets go the short way? Not when somebody wants to see or count each of them, and not
  * without the right to read. Any other request may change that. */
 MUST_USE bool plain_gets_are_open(const struct conn *conn);

@@ -162,10 +162,15 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
     size_t n = batch_parse(conn, in, &result);
     struct batch *batch = conn->worker->batch;
     const struct batch_entry *entries = batch->entries;
-    bool joins_gets = plain_gets_are_open(conn);
+    bool is_asked = false, are_open = false;
     for (size_t i = 0, n_done = 1; i < n; i += n_done) {
         enum execute_result executed;
-        bool is_plain = joins_gets && is_plain_get(batch, i);
+        bool is_plain = entries[i].kind != ENTRY_OTHER;
+        if (is_plain && !is_asked) {
+            are_open = plain_gets_are_open(conn);
+            is_asked = true;
+        }
+        is_plain = is_plain && are_open;
         if (is_plain ? output_is_full(&conn->worker->out)
                      : must_write_first(conn, batch_request(batch, i))) {
             rewind_to(conn, in, &entries[i]);
@@ -181,7 +186,7 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             struct request *request = &batch->requests[i];
             executed = execute_entry(conn, in, &entries[i], request, &batch->keys[i]);
             if (request->verb != VERB_GET)
-                joins_gets = plain_gets_are_open(conn);
+                is_asked = false;
             n_done = 1;
         }
         switch (executed) {

@@ -45,13 +45,13 @@ MUST_USE bool conn_keep_input(struct conn *conn);
  * PARSE_BAD (the last entry is the refusal). */
 size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *result_out);
 
-/* Makes the request of a bare get. */
+/* Makes the request of a bare get, which is a plain one from then on. */
 void batch_make_request(struct batch *batch, size_t i);
 
 /* The request of an entry, also when it is a bare get. */
 static inline struct request *batch_request(struct batch *batch, size_t i)
 {
-    if (UNLIKELY(batch->entries[i].is_bare))
+    if (UNLIKELY(batch->entries[i].kind == ENTRY_BARE_GET))
         batch_make_request(batch, i);
     return &batch->requests[i];
 }

@@ -27,12 +27,20 @@ struct message {
     void (*drop)(struct message *message); /* instead, when the worker has ended; may be NULL */
 };
 
+/* Whether a request may go the short way of plain gets, told once: when it was parsed. */
+enum entry_kind {
+    ENTRY_OTHER,
+    ENTRY_BARE_GET,  /* of which no struct request was made yet */
+    ENTRY_PLAIN_GET, /* text or binary */
+    ENTRY_META_GET,  /* a plain one */
+};
+
 /* One request of a batch, and how to go back to before it. */
 struct batch_entry {
     struct parser before; /* the parser's state there */
     uint32_t start;       /* offset of its first byte in the input */
     uint32_t n;           /* bytes of it that were there */
-    bool is_bare;         /* a bare get, of which no struct request was made yet */
+    uint8_t kind;         /* enum entry_kind */
     bool is_last;         /* as in its request */
     bool counts;          /* in the turn's budget: a line of many keys does so twice */
 };
