@@ -93,7 +93,7 @@ static enum status refused_status(const struct opcode_row *row, const struct hea
 }
 
 /* Everything that the header alone tells. */
-static void read_header(const uint8_t *p, struct request *out)
+ALWAYS_INLINE void read_header(const uint8_t *p, struct request *out)
 {
     request_clear(out);
     out->dialect = DIALECT_BINARY;
@@ -168,9 +168,11 @@ static void read_request(const struct opcode_row *row, const struct header *head
     apply_cas(out);
 }
 
-static enum parse_result refuse(enum status status, uint32_t n_swallowed, struct request *out,
-                                size_t *n_consumed_out)
+/* The same of a request that is not looked at any further. */
+NEVER_INLINE enum parse_result refuse(const uint8_t *p, enum status status, uint32_t n_swallowed,
+                                      struct request *out, size_t *n_consumed_out)
 {
+    read_header(p, out);
     out->verb = VERB_BAD;
     out->status = (uint8_t)status;
     out->n_value = n_swallowed;
@@ -178,10 +180,22 @@ static enum parse_result refuse(enum status status, uint32_t n_swallowed, struct
     return PARSE_OK;
 }
 
-static enum parse_result give_up(enum status status, struct request *out, size_t *n_consumed_out)
+static enum parse_result give_up(const uint8_t *p, enum status status, struct request *out,
+                                 size_t *n_consumed_out)
 {
-    (void)refuse(status, 0, out, n_consumed_out);
+    (void)refuse(p, status, 0, out, n_consumed_out);
     out->closes = true;
+    return PARSE_BAD;
+}
+
+/* No request: its header is not to be believed, and may not even be there. */
+NEVER_INLINE enum parse_result give_up_unread(struct request *out, size_t *n_consumed_out)
+{
+    request_clear(out);
+    out->dialect = DIALECT_BINARY;
+    out->verb = VERB_BAD;
+    out->closes = true;
+    *n_consumed_out = BINARY_HEADER;
     return PARSE_BAD;
 }
 
@@ -189,11 +203,8 @@ enum parse_result binary_parse(struct parser *parser, const uint8_t *p, size_t n
                                struct request *out, size_t *n_consumed_out)
 {
     (void)parser;
-    if (UNLIKELY(p[0] != BINARY_REQUEST)) {
-        request_clear(out);
-        out->dialect = DIALECT_BINARY;
-        return give_up(STATUS_NONE, out, n_consumed_out);
-    }
+    if (UNLIKELY(p[0] != BINARY_REQUEST))
+        return give_up_unread(out, n_consumed_out);
     if (n < BINARY_HEADER)
         return PARSE_MORE;
 
@@ -206,15 +217,11 @@ enum parse_result binary_parse(struct parser *parser, const uint8_t *p, size_t n
     header.n_head = (uint32_t)header.n_key + header.n_extras;
 
     enum status status = fatal_status(row, &header);
-    if (UNLIKELY(status != STATUS_NONE)) {
-        read_header(p, out);
-        return give_up(status, out, n_consumed_out);
-    }
+    if (UNLIKELY(status != STATUS_NONE))
+        return give_up(p, status, out, n_consumed_out);
     status = refused_status(row, &header);
-    if (UNLIKELY(status != STATUS_NONE)) {
-        read_header(p, out);
-        return refuse(status, header.n_body, out, n_consumed_out);
-    }
+    if (UNLIKELY(status != STATUS_NONE))
+        return refuse(p, status, header.n_body, out, n_consumed_out);
     if (n - BINARY_HEADER < header.n_head)
         return PARSE_MORE;
 
