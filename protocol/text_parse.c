@@ -8,6 +8,7 @@
 #define LINE_MIN           4   /* a line with its end; shorter ones are malformed */
 #define LEADING_SPACES_MAX 100 /* before the command of a line that is not complete yet */
 #define WORD_MAX           16
+#define DIGITS_MAX         9 /* of a number that cannot exceed any limit */
 
 enum shape {
     SHAPE_KEYS,         /* <key>+ */
@@ -431,6 +432,81 @@ void bare_get_request(const struct bare_get *get, struct request *out)
     out->is_last = get->is_last;
 }
 
+/* A number of so few digits that it is one for flags, exptime and size alike. Returns what is
+ * behind it, or NULL: another kind of word, or none. */
+ALWAYS_INLINE const uint8_t *take_digits(const uint8_t *at, const uint8_t *end,
+                                         uint32_t *number_out)
+{
+    const uint8_t *start = at, *limit = end - at > DIGITS_MAX ? at + DIGITS_MAX : end;
+    uint32_t number = 0, digit;
+    for (; at < limit && (digit = (uint32_t)*at - '0') <= 9; at++)
+        number = number * 10 + digit;
+    *number_out = number;
+    return at == start ? NULL : at;
+}
+
+/* The same with one space behind it. */
+ALWAYS_INLINE const uint8_t *take_digits_word(const uint8_t *at, const uint8_t *end,
+                                              uint32_t *number_out)
+{
+    at = take_digits(at, end, number_out);
+    return at != NULL && at < end && *at == ' ' ? at + 1 : NULL;
+}
+
+/* The end of a line of set, which may be quiet. NULL: another end, or not there yet. */
+ALWAYS_INLINE const uint8_t *take_set_end(const uint8_t *at, const uint8_t *end, bool *is_quiet_out)
+{
+    static const char quiet[] = " noreply\r\n";
+    *is_quiet_out = false;
+    if (LIKELY(end - at >= 2 && at[0] == '\r' && at[1] == '\n'))
+        return at + 2;
+    *is_quiet_out = true;
+    size_t n = sizeof quiet - 1;
+    return (size_t)(end - at) >= n && memcmp(at, quiet, n) == 0 ? at + n : NULL;
+}
+
+/* A line of set as clients write it, without a search for its end: single spaces, short numbers,
+ * and at most noreply behind them. False: it may be any line, also one that is not complete. */
+ALWAYS_INLINE bool parse_usual_set(const uint8_t *p, size_t n, struct request *out,
+                                   size_t *n_consumed_out)
+{
+    const uint8_t *key = p + 4, *end = p + n, *at;
+    uint32_t flags, exptime, n_value;
+    bool is_quiet;
+    if (UNLIKELY(n < LINE_MIN || memcmp(p, "set ", 4) != 0))
+        return false;
+    const uint8_t *gap = find_gap(key, end, KEY_MAX + 1);
+    if (UNLIKELY(gap == NULL || *gap != ' ' || gap == key || gap - key > KEY_MAX))
+        return false;
+    if (UNLIKELY((at = take_digits_word(gap + 1, end, &flags)) == NULL ||
+                 (at = take_digits_word(at, end, &exptime)) == NULL ||
+                 (at = take_digits(at, end, &n_value)) == NULL ||
+                 (at = take_set_end(at, end, &is_quiet)) == NULL))
+        return false;
+    const struct command_row *row = &commands[COMMAND_set];
+    request_clear(out);
+    out->verb = row->verb;
+    out->does = row->does;
+    out->command = slice_of(p, row->n_word);
+    out->key = slice_of(key, (size_t)(gap - key));
+    out->client_flags = flags;
+    out->exptime = exptime;
+    out->n_value = n_value;
+    out->n_trailer = VALUE_TRAILER;
+    out->is_quiet = is_quiet;
+    *n_consumed_out = (size_t)(at - p);
+    return true;
+}
+
+NEVER_INLINE enum parse_result parse_set(struct parser *parser, const uint8_t *p, size_t n,
+                                         struct request *out, size_t *n_consumed_out)
+{
+    if (UNLIKELY(!parse_usual_set(p, n, out, n_consumed_out)))
+        return parse_line(parser, p, n, out, n_consumed_out);
+    parser->n_searched = 0;
+    return PARSE_OK;
+}
+
 NEVER_INLINE enum parse_result parse_meta(struct parser *parser, const uint8_t *p, size_t n,
                                           struct request *out, size_t *n_consumed_out)
 {
@@ -458,6 +534,8 @@ NEVER_INLINE enum parse_result parse_classic(struct parser *parser, const uint8_
 enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, struct request *out,
                              size_t *n_consumed_out)
 {
+    if (p[0] == 's' && parser->multiget == 0)
+        return parse_set(parser, p, n, out, n_consumed_out);
     if (p[0] == 'm' && parser->multiget == 0)
         return parse_meta(parser, p, n, out, n_consumed_out);
     return parse_classic(parser, p, n, out, n_consumed_out);

@@ -498,6 +498,77 @@ START_TEST(bare_gets_are_like_any)
 }
 END_TEST
 
+static void check_same(const struct request *a, const struct request *b)
+{
+    ck_assert_mem_eq(a, b, offsetof(struct request, key));
+    ck_assert(slice_equal(a->key, b->key));
+    ck_assert(slice_equal(a->command, b->command));
+    ck_assert_uint_eq(a->client_flags, b->client_flags);
+    ck_assert_int_eq(a->exptime, b->exptime);
+    ck_assert_uint_eq(a->n_value, b->n_value);
+    ck_assert_uint_eq(a->n_trailer, b->n_trailer);
+}
+
+/* A usual set has a way of its own; a space before it leads around that. */
+static void check_set(struct fence *fence, const char *line, size_t n)
+{
+    char spaced[512] = " ";
+    struct request request, other;
+    struct parser parser, plain;
+    size_t n_consumed = 0, n_other = 0;
+    memcpy(spaced + 1, line, n);
+    parser_init(&parser, PROTOCOL_TEXT);
+    parser_init(&plain, PROTOCOL_TEXT);
+    enum parse_result result =
+        parse_request(&parser, fence_place(fence, line, n), n, &request, &n_consumed);
+    ck_assert_int_eq(parse_request(&plain, (const uint8_t *)spaced, n + 1, &other, &n_other),
+                     result);
+    if (result == PARSE_MORE)
+        return;
+    ck_assert_uint_eq(parser.n_searched, 0);
+    ck_assert_uint_eq(n_consumed + 1, n_other);
+    check_same(&request, &other);
+}
+
+START_TEST(sets_are_like_any)
+{
+    static const char *const keys[] = {"",   "k",     "0123456789abcde", "0123456789abcdef\r0",
+                                       K250, K250 "k"};
+    static const char *const rests[] = {
+        " 0 0 3\r\n",
+        " 0 0 3\n",
+        " 0 0 3\r",
+        " 0 0 3 \r\n",
+        " 0 0 3 noreply\r\n",
+        " 0 0 3 noreply\n",
+        " 0 0 3 noreply \r\n",
+        " 0 0 3 norepl\r\n",
+        " 999999999 999999999 999999999\r\n",
+        " 0 0 2147483646\r\n",
+        " 4294967295 0 3\r\n",
+        " 0 4294967295 3\r\n",
+        " 0 -1 3\r\n",
+        " 0  0 3\r\n",
+        "  0 0 3\r\n",
+        " 0 0  3\r\n",
+        " 0x 0 3\r\n",
+        " 0 0 3/\r\n",
+        " 0 0 :\r\n",
+        " 0 0\r\n",
+        " 00000000001 0 3\r\n",
+        "\r\n",
+    };
+    struct fence fence = fence_create(512);
+    char line[512];
+    for (size_t i = 0; i < N_ROWS(rests); i++) {
+        size_t n = (size_t)snprintf(line, sizeof line, "set %s%s", keys[_i], rests[i]);
+        for (size_t n_here = 1; n_here <= n; n_here++)
+            check_set(&fence, line, n_here);
+    }
+    fence_destroy(&fence);
+}
+END_TEST
+
 /* The end of a line of keys may be missing, and so may the protocol's choice. */
 START_TEST(bare_get_waits)
 {
@@ -571,6 +642,7 @@ int main(void)
     tcase_add_test(tc, long_key_anywhere);
     tcase_add_test(tc, lone_get_is_like_any);
     tcase_add_loop_test(tc, bare_gets_are_like_any, 0, 4);
+    tcase_add_loop_test(tc, sets_are_like_any, 0, 6);
     tcase_add_test(tc, bare_get_waits);
     tcase_add_test(tc, parser_rewinds);
     tcase_add_test(tc, stale_memo_does_no_harm);
