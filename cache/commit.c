@@ -143,8 +143,8 @@ static uint64_t choose_cas(struct cache_thread *thread, const struct commit *com
 }
 
 /* A chain gets its place in time now; a shared segment must be of the present generation. */
-static bool is_of_now(struct cache *cache, const struct cache_tenant *tenant,
-                      const struct room *room)
+ALWAYS_INLINE bool is_of_now(struct cache *cache, const struct cache_tenant *tenant,
+                             const struct room *room)
 {
     if (room->is_chain)
         atomic_store_explicit(&cache->owners[room->segment], tenant_word(tenant),
@@ -278,13 +278,14 @@ bool commit_prepare(struct cache_thread *thread, struct cache_tenant *tenant,
                     struct room *room_out)
 {
     struct cache *cache = thread->cache;
-    size_t n_bytes = item_shape_n_bytes(shape), size = round_to_unit(cache, n_bytes);
+    uint8_t layout = item_layout(shape);
+    size_t n_bytes = item_shape_n_bytes(shape, layout), size = round_to_unit(cache, n_bytes);
     enum queue_kind queue = choose_queue(thread, tenant, key);
     bool is_shared = size <= shared_size_max(cache);
     bool has_room = is_shared ? log_reserve(thread, tenant, queue, size, LOG_STORE, room_out)
                               : prepare_chain(thread, tenant, n_bytes, queue, room_out);
     if (has_room)
-        item_init(room_out->item, shape, thread->now);
+        item_init(room_out->item, shape, layout, thread->now);
     else
         tenant_count_no_memory(thread, tenant, size);
     return has_room;

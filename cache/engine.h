@@ -248,7 +248,7 @@ static inline size_t shared_size_max(const struct cache *cache)
 
 static inline unsigned size_group(size_t size)
 {
-    return (size >= 256) + (size >= 1024) + (size >= 4096);
+    return LIKELY(size < 256) ? 0 : 1u + (size >= 1024) + (size >= 4096);
 }
 
 /* ---- owners ---- */

@@ -1,22 +1,5 @@
 #include "cache/item.h"
 
-void item_init(struct item *item, const struct item_shape *shape, uint32_t now)
-{
-    atomic_store_explicit(&item->last_access, now, memory_order_relaxed);
-    item_store_state(item, 0);
-    atomic_store_explicit(&item->hits, 0, memory_order_relaxed);
-    item->n_key = (uint8_t)shape->key.n;
-    item->layout = item_layout(shape);
-    item->n_value = (uint16_t)(shape->n_value > UINT16_MAX ? 0 : shape->n_value);
-    item_store_exptime(item, CACHE_NEVER);
-    memcpy((uint8_t *)item + item_key_at(item), shape->key.p, shape->key.n);
-    if (item->layout & ITEM_HAS_WIDE_LENGTH)
-        memcpy((uint8_t *)item + item_value_at(item) - 4, &shape->n_value, 4);
-    if (item->layout & ITEM_HAS_FLAGS)
-        item_set_client_flags(item, shape->client_flags);
-    item_set_cas(item, 0);
-}
-
 void item_set_client_flags(struct item *item, uint32_t flags)
 {
     memcpy(item_words_at(item), &flags, sizeof flags);

@@ -94,7 +94,7 @@ static bool begin_chain(struct cache_thread *thread, struct cache_upload *upload
         !log_chain_begin(thread, upload->tenant, &upload->room))
         return false;
     atomic_store(&cache->segments[upload->room.segment].queue, QUEUE_PROBATION);
-    item_init(upload->room.item, shape, thread->now);
+    item_init(upload->room.item, shape, item_layout(shape), thread->now);
     upload->last = upload->room.segment;
     upload->n_links = 1;
     upload->kind = UPLOAD_CHAIN;
@@ -111,7 +111,7 @@ static bool begin_shared(struct cache_thread *thread, struct cache_upload *uploa
     if (n_segments << cache->segment_shift < atomic_load(&cache->memory) / 8) {
         if (!log_reserve(thread, upload->tenant, QUEUE_PROBATION, size, LOG_UPLOAD, &upload->room))
             return false;
-        item_init(upload->room.item, shape, thread->now);
+        item_init(upload->room.item, shape, item_layout(shape), thread->now);
         upload->kind = UPLOAD_SHARED;
         return true;
     }
@@ -123,7 +123,7 @@ static bool begin_shared(struct cache_thread *thread, struct cache_upload *uploa
 static bool begin(struct cache_thread *thread, struct cache_upload *upload)
 {
     struct item_shape shape = shape_of(upload);
-    size_t size = round_to_unit(thread->cache, item_shape_n_bytes(&shape));
+    size_t size = round_to_unit(thread->cache, item_shape_n_bytes(&shape, item_layout(&shape)));
     if (size > shared_size_max(thread->cache))
         return begin_chain(thread, upload, &shape);
     return begin_shared(thread, upload, &shape, size);
