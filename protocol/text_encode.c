@@ -81,6 +81,8 @@ static size_t text_whole(const struct request *request, const struct reply *repl
 {
     if (LIKELY(reply->status == STATUS_HIT && reply->has_value && !request->is_quiet))
         return put_value(request, reply, value, out);
+    if (LIKELY(reply->status == STATUS_STORED))
+        return request->is_quiet ? 0 : (size_t)(PUT_LITERAL(out, "STORED\r\n") - out);
     return put_whole(text_head, text_tail, request, reply, value, out);
 }
 
