@@ -169,7 +169,7 @@ static void run_both(const struct row *row)
 START_TEST(what_failed_once_works_later)
 {
     const struct row *row = &rows[_i];
-    long n = 0, n_failed = 0;
+    long n = 0;
     result = mmap(NULL, sizeof *result, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(result, MAP_FAILED);
     do {
@@ -177,13 +177,12 @@ START_TEST(what_failed_once_works_later)
         n_until_failure = n;
         *result = (struct result){0};
         run_both(row);
-        n_failed += result->has_struck;
         ck_assert_msg(result->has_started || (result->has_struck && row->when == AT_START),
                       "allocation %ld: no start", n);
         ck_assert_msg(!result->has_started || result->n_served == N_CONNECTIONS,
                       "allocation %ld: %d served later", n, result->n_served);
     } while (result->has_struck && n < 1000000);
-    ck_assert_int_gt(n_failed, 50);
+    ck_assert_int_gt(n, 500);
     (void)munmap(result, sizeof *result);
 }
 END_TEST
