@@ -250,7 +250,8 @@ def auth_churn_leaks():
         wait_for(lambda: server.n_descriptors() <= descriptors + 8, "the descriptors")
         grown = server.rss() - before
         show("grown by %d KiB" % (grown // 1024))
-        assert grown < 8 * MIB * SLACK, grown
+        # AddressSanitizer keeps what was freed, and tells of leaks at the end.
+        assert grown < 8 * MIB or os.environ.get("KEEPD_SANITIZED"), grown
 
 
 def cpu_ns(pid):
