@@ -358,7 +358,7 @@ def ten_thousand_wrong_passwords():
 # ---------------------------------------------------------------- what stays in memory
 
 # Only a sanitizer maps as much at once, for what it knows about the bytes; terabytes to read.
-SHADOW_BYTES = 1 << 36
+SHADOW_BYTES = 1 << 34
 
 
 def places(pid, needle):
