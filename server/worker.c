@@ -105,6 +105,13 @@ static void press(struct conn *conn)
     }
 }
 
+/* The next tick comes a whole second from now. */
+static bool begin_second(struct worker *worker)
+{
+    static const struct timeval second = {.tv_sec = 1};
+    return event_add(worker->tick_event, &second) == 0;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
@@ -273,7 +280,8 @@ static void *run(void *arg)
         turn(worker);
     drain(worker);
     free_closed(worker);
-    worker->n_ticks = 0; /* the master's clock may stand still by now */
+    worker->n_ticks = 0;        /* the master's clock may stand still by now */
+    (void)begin_second(worker); /* else the first could be next to nothing */
     while (worker->n_conns > 0 && worker->n_ticks < DRAIN_TICKS)
         turn(worker);
     worker_online(worker);
@@ -300,12 +308,11 @@ static struct event_base *make_base(void)
 
 static bool add_events(struct worker *worker)
 {
-    static const struct timeval second = {.tv_sec = 1};
     worker->wake_event =
         event_new(worker->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
     worker->tick_event = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
     return worker->wake_event != NULL && worker->tick_event != NULL &&
-           event_add(worker->wake_event, NULL) == 0 && event_add(worker->tick_event, &second) == 0;
+           event_add(worker->wake_event, NULL) == 0 && begin_second(worker);
 }
 
 struct worker *worker_create(struct server *server, unsigned id)
