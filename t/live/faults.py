@@ -12,8 +12,8 @@ import time
 
 from accounts import OK, START, plain, two_tenants
 from faults_frame import LOST, faulty, injected, traffic
-from harness import (KEEPD, MIB, Conn, Server, Skip, case, folder, packet, run, store_packet, user_args,
-                     wait_for)
+from harness import (KEEPD, MIB, TIMEOUT_S, Conn, Server, Skip, case, folder, packet, run,
+                     store_packet, user_args, wait_for)
 from tls_link import TlsServer
 
 def under(rules, *args, n_min=20, **options):
@@ -63,9 +63,10 @@ def accept_fails(name):
         for _ in range(40):
             with server.connect() as c:
                 assert c.ask(b"mn") == b"MN"
-        before = server.cpu_s()
+        began, before = time.monotonic(), server.cpu_s()
         time.sleep(0.3)
-        assert server.cpu_s() - before < 0.25, "%s: it spins" % name
+        used_s = server.cpu_s() - before
+        assert used_s < (time.monotonic() - began) / 2, "%s: it spins" % name
     assert injected(server)["accept4"] >= 10
 
 
@@ -165,6 +166,12 @@ def no_memory_later():
         traffic(server.connect, n_rounds=20)
 
 
+def is_started(server):
+    """Whether it came to serve, with -v, or ended; its ports are told before its threads begin."""
+    wait_for(lambda: "event=started" in server.log() or not server.is_running(), "an end or a start")
+    return server.is_running()
+
+
 @case
 def no_memory_at_start():
     if os.environ.get("KEEPD_SANITIZED"):
@@ -172,10 +179,8 @@ def no_memory_at_start():
     for mib in (20, 30, 40, 60, 80, 100, 120, 150, 200, 300, 600):
         def limit(n=mib * MIB):
             resource.setrlimit(resource.RLIMIT_AS, (n, n))
-        server = Server("-m", 64, "-t", 4, limits=limit, wait=False, expect_exit=None)
-        wait_for(lambda s=server: not s.is_running() or s.ports(), "an end or a start")
-        if server.is_running():
-            server.check_alive() if server.port else None
+        server = Server("-m", 64, "-t", 4, "-v", limits=limit, wait=False, expect_exit=None)
+        if is_started(server):
             server.signal(signal.SIGTERM)
             assert server.wait_end() == 0
             continue
@@ -189,16 +194,14 @@ def thread_creation_fails():
     for n in range(1, 10):
         server = Server("-m", 64, "-t", 4, "-v", wait=False, expect_exit=None,
                         env=faulty("!pthread_create:=%d:EAGAIN" % n))
-        wait_for(lambda s=server: not s.is_running() or s.ports(), "an end or a start")
-        try:
-            status = server.wait_end(3)
-        except subprocess.TimeoutExpired:
-            # It serves: then that thread was not needed for serving.
+        if is_started(server):
+            # Then that thread is not needed for serving.
             server.port = server.ports()[0][1]
             server.check_alive()
             server.signal(signal.SIGTERM)
             assert server.wait_end() == 0
             continue
+        status = server.wait_end()
         assert status > 0, "thread %d: status %d\n%s" % (n, status, server.log())
 
 
@@ -259,13 +262,16 @@ def rolling_restart():
 
     def work(i):
         while not over.is_set():
+            began = time.monotonic()
             try:
                 with Conn(("127.0.0.1", port)) as c:
                     answer = c.set(b"r%d" % i, b"v")
                     if answer != b"STORED":
                         failures.append(answer)
             except LOST as e:
-                failures.append(e)
+                # One who connects and says nothing for a second of the stop is not waited for.
+                if time.monotonic() - began < 0.8:
+                    failures.append(e)
     threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(4)]
     try:
         for t in threads:
@@ -274,7 +280,7 @@ def rolling_restart():
             servers.append(start())
             time.sleep(0.7)
             servers[0].send_signal(signal.SIGUSR1)
-            assert servers.pop(0).wait(15) == 0
+            assert servers.pop(0).wait(TIMEOUT_S) == 0
         over.set()
         for t in threads:
             t.join()
