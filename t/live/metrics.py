@@ -12,7 +12,7 @@ import subprocess
 import threading
 
 from accounts import two_tenants
-from harness import MIB, SLACK, Server, Skip, case, folder, free_port, run, wait_for
+from harness import MIB, SLACK, TIMEOUT_S, Server, Skip, case, folder, free_port, run, wait_for
 
 # Those that memcached_exporter's dashboards and alerts read.
 EXPORTER = """
@@ -49,7 +49,7 @@ class Http:
         return self.server.__exit__(*args)
 
     def ask(self, path, method="GET"):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         c.request(method, path)
         answer = c.getresponse()
         body = answer.read()
@@ -171,7 +171,7 @@ def bad_addresses():
     for where in ("9150", ":9150", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "[::1]", "127.0.0.1:x"):
         server = Server("--metrics=" + where, wait=False, expect_exit=71)
         with server:
-            server.process.wait(30)
+            server.wait_end()
         assert "--metrics" in server.log(), server.log()
 
 
@@ -193,7 +193,7 @@ def crowd_of_idle_clients():
         memory, descriptors = h.server.rss(), h.server.n_descriptors()
         crowd = []
         for i in range(500):
-            crowd.append(socket.create_connection(("127.0.0.1", h.port), timeout=60))
+            crowd.append(socket.create_connection(("127.0.0.1", h.port), timeout=TIMEOUT_S))
             if i % 2:
                 crowd[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
         assert h.ask("/metrics")[0].status == 200
@@ -214,7 +214,7 @@ def crowd_of_idle_clients():
 @case(keepd_only=KEEPD_ONLY)
 def one_connection_for_many_scrapes():
     with Http() as h:
-        c = http.client.HTTPConnection("127.0.0.1", h.port, timeout=60)
+        c = http.client.HTTPConnection("127.0.0.1", h.port, timeout=TIMEOUT_S)
         for _ in range(200):
             c.request("GET", "/metrics")
             assert c.getresponse().read().endswith(b"\n")
@@ -231,9 +231,12 @@ def browse(page, budget_ms, *options):
                "--user-data-dir=" + folder(), "--virtual-time-budget=%d" % budget_ms, "--dump-dom",
                *options, page]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=100).stdout
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     except subprocess.TimeoutExpired:
         raise Skip("chromium does not come to an end here")
+    if "</html>" not in done.stdout:
+        raise Skip("chromium shows nothing here: status %d" % done.returncode)
+    return done.stdout
 
 
 @case(keepd_only=KEEPD_ONLY)

@@ -6,8 +6,8 @@ import re
 import signal
 import subprocess
 
-from harness import (KEEPD, Conn, Server, case, folder, packet, run, run_program, user_args,
-                     wait_for)
+from harness import (KEEPD, TIMEOUT_S, Conn, Server, case, folder, packet, run, run_program,
+                     user_args, wait_for)
 
 
 @case
@@ -254,7 +254,7 @@ def closed_standard_descriptors():
                 assert c.set(b"a", b"1") == b"STORED" and c.get(b"a") == b"1"
     finally:
         process.terminate()
-    assert process.wait(15) == 0
+    assert process.wait(TIMEOUT_S) == 0
 
 
 run()

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 
-from harness import Conn, Server, case, folder, free_port, run, run_program, user_args, wait_for
+from harness import TIMEOUT_S, Conn, Server, case, folder, free_port, run, run_program, user_args, wait_for
 
 
 class Worker(threading.Thread):
@@ -21,7 +21,7 @@ class Worker(threading.Thread):
         self.connections, self.socket = 0, None
 
     def connect(self):
-        self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=15)
+        self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_S)
         self.connections += 1
 
     def try_ask(self, request, end):
@@ -83,7 +83,7 @@ def work_over(port, restart, keeps):
         all_go_on()
     stop.set()
     for worker in workers:
-        worker.join(30)
+        worker.join()
         assert not worker.wrong, worker.wrong[:3]
         assert worker.refused == 0
         assert worker.connections >= 2
@@ -142,7 +142,7 @@ def a_successor_that_fails_changes_nothing():
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(path)
             s.sendall(b"nonsense")
-            s.settimeout(15)
+            s.settimeout(TIMEOUT_S)
             while s.recv(100):
                 pass
         server.check_alive()

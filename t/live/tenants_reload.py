@@ -52,7 +52,7 @@ def removed_users_and_secrets_end():
             for conn in ended:
                 data = conn.wait_closed()
                 assert len(data) == 37 and data[7] == REFUSED, data
-            assert time.monotonic() - began < 2.5 * SLACK
+            assert time.monotonic() - began < 10 * SLACK
             for conn in kept:
                 assert ask(conn, NOOP).status == OK
         assert idle.wait_closed() == b"CLIENT_ERROR unauthenticated\r\n"

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 
-from harness import Conn, Skip, case, free_port, run, run_program, user_args
+from harness import TIMEOUT_S, Conn, Skip, case, free_port, run, run_program, user_args
 from tls_link import VERSIONS, TlsConn, TlsServer, cert, client_context, issue, tls_options
 
 DAY_S = 86400
@@ -204,7 +204,7 @@ def bad_prefixes():
 
 def asked(port):
     """The metrics as {name: text}."""
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     c.request("GET", "/metrics")
     text = c.getresponse().read().decode()
     c.close()
