@@ -36,9 +36,9 @@ IS_REFERENCE = os.path.basename(KEEPD).startswith("memcached")
 # A sanitizer makes everything slower and fatter: deadlines and memory bounds grow by this.
 SLACK = 5 if os.environ.get("KEEPD_SANITIZED") else 1
 # Only a failure waits so long: a machine with other work may.
-TIMEOUT_S = 40 * SLACK
+TIMEOUT_S = 120 * SLACK
 # Long runs by hand say how long.
-FILE_TIMEOUT_S = int(os.environ.get("KEEPD_FILE_SECONDS", "240")) * SLACK
+FILE_TIMEOUT_S = int(os.environ.get("KEEPD_FILE_SECONDS", "900")) * SLACK
 
 MIB = 1024 * 1024
 
