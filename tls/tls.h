@@ -266,6 +266,7 @@ enum tls_opening {
     TLS_OPENING_OTHER,
 };
 
+/* Of the first bytes of a connection, as many as have come; also on a plain listener. */
 enum tls_opening tls_recognise(struct slice bytes);
 
 /* Bytes for one tls_write from scattered pieces: skips n_skip bytes of them, then gives up to
