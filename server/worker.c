@@ -163,40 +163,43 @@ void worker_shake_later(struct worker *worker, struct conn *conn)
     worker->last_shaking = conn;
 }
 
-/* One that was closed meanwhile is let go. */
+/* True when it was closed meanwhile. */
+static bool let_go_if_closed(struct worker *worker, struct conn *conn)
+{
+    conn->is_queued = false;
+    if (state_now(conn) != CONN_CLOSING)
+        return false;
+    worker_let_go(worker, conn);
+    return true;
+}
+
 static void run_shaking(struct worker *worker)
 {
+    struct conn *next;
     struct conn *conn = worker->first_shaking;
     worker->first_shaking = NULL;
     worker->has_shaken = false;
-    while (conn != NULL) {
-        struct conn *next = conn->next_in_queue;
-        conn->is_queued = false;
-        if (state_now(conn) == CONN_CLOSING) {
-            worker_let_go(worker, conn);
-        } else {
-            conn_run(conn);
-            worker->has_shaken = true;
-        }
-        conn = next;
+    for (; conn != NULL; conn = next) {
+        next = conn->next_in_queue;
+        if (let_go_if_closed(worker, conn))
+            continue;
+        conn_run(conn);
+        worker->has_shaken = true;
     }
 }
 
-/* Those that yielded go on; one that was closed meanwhile is let go. */
+/* Those that yielded go on. */
 static void run_ready(struct worker *worker)
 {
+    struct conn *next;
     struct conn *conn = worker->ready;
     worker->ready = NULL;
-    while (conn != NULL) {
-        struct conn *next = conn->next_in_queue;
-        conn->is_queued = false;
-        if (state_now(conn) == CONN_CLOSING) {
-            worker_let_go(worker, conn);
-        } else {
-            conn->is_resumed = state_now(conn) == CONN_YIELD;
-            conn_run(conn);
-        }
-        conn = next;
+    for (; conn != NULL; conn = next) {
+        next = conn->next_in_queue;
+        if (let_go_if_closed(worker, conn))
+            continue;
+        conn->is_resumed = state_now(conn) == CONN_YIELD;
+        conn_run(conn);
     }
 }
 
