@@ -1,7 +1,6 @@
 /* OpenSSL's allocations fail one after the other, in a process that has not yet used OpenSSL: it
  * looks for algorithms once, and what memory was too short for then is never found again. Each
  * place is tried in a server process of its own, with a client in another. */
-#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "t/unit/tls_pair.h"
+#include "t/unit/tls_shortage.h"
 
 #define N_CONNECTIONS 4
 
@@ -32,38 +32,6 @@ struct result {
 };
 
 static struct result *result;
-static long n_until_failure;
-static bool is_counting;
-
-static bool is_failing(void)
-{
-    if (!is_counting || n_until_failure <= 0 || --n_until_failure > 0)
-        return false;
-    result->has_struck = true;
-    return true;
-}
-
-static void *allocate(size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return is_failing() ? NULL : malloc(n);
-}
-
-static void *reallocate(void *p, size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return is_failing() ? NULL : realloc(p, n);
-}
-
-static void release(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(p);
-}
-
 /* All of the first ones, then ever fewer: a process for each of them would take minutes. */
 static long next_place(long n)
 {
@@ -113,18 +81,22 @@ static void serve(const struct row *row, const int *fds)
 {
     struct tls_config config = pair_config_verify(TLS_VERIFY_REQUIRE);
     struct tls_report report;
-    is_counting = row->when == AT_START;
+    if (row->when == AT_START)
+        tls_shortage_begin();
     struct tls *tls = tls_create(&config, pair_now(), &report);
-    is_counting = false;
+    tls_shortage_end();
     result->has_started = tls != NULL;
     for (int i = 0; tls != NULL && i < N_CONNECTIONS; i++) {
-        is_counting = row->when == AT_FIRST_HANDSHAKE && i == 0;
+        bool is_short = row->when == AT_FIRST_HANDSHAKE && i == 0;
+        if (is_short)
+            tls_shortage_begin();
         bool is_good = answer(tls, fds[i]);
-        if (is_good || is_counting)
+        tls_shortage_end();
+        if (is_good || is_short)
             result->n_served++;
-        is_counting = false;
         (void)close(fds[i]);
     }
+    result->has_struck = tls_shortage_has_struck();
 }
 
 /* A child's part is told by which ends of the sockets it keeps. */
@@ -145,7 +117,7 @@ static pid_t begin_child(const struct row *row, int ends[2][N_CONNECTIONS], int 
     _exit(EXIT_SUCCESS);
 }
 
-static void run_both(const struct row *row)
+static void run_both(const struct row *row, long n)
 {
     int ends[2][N_CONNECTIONS], status;
     for (int i = 0; i < N_CONNECTIONS; i++) {
@@ -154,14 +126,14 @@ static void run_both(const struct row *row)
         ends[0][i] = fds[0];
         ends[1][i] = fds[1];
     }
+    tls_shortage_set(n);
     pid_t server = begin_child(row, ends, 0), client = begin_child(row, ends, 1);
     for (int i = 0; i < N_CONNECTIONS; i++) {
         (void)close(ends[0][i]);
         (void)close(ends[1][i]);
     }
     ck_assert_int_eq(waitpid(server, &status, 0), server);
-    ck_assert_msg(status == 0, "allocation %ld: the server's status is %d", n_until_failure,
-                  status);
+    ck_assert_msg(status == 0, "allocation %ld: the server's status is %d", n, status);
     ck_assert_int_eq(waitpid(client, &status, 0), client);
     ck_assert_int_eq(status, 0);
 }
@@ -174,9 +146,8 @@ START_TEST(what_failed_once_works_later)
     ck_assert_ptr_ne(result, MAP_FAILED);
     do {
         n = next_place(n);
-        n_until_failure = n;
         *result = (struct result){0};
-        run_both(row);
+        run_both(row, n);
         ck_assert_msg(result->has_started || (result->has_struck && row->when == AT_START),
                       "allocation %ld: no start", n);
         ck_assert_msg(!result->has_started || result->n_served == N_CONNECTIONS,
@@ -189,7 +160,7 @@ END_TEST
 
 int main(void)
 {
-    MUST(CRYPTO_set_mem_functions(allocate, reallocate, release) == 1);
+    tls_shortage_install();
     (void)signal(SIGPIPE, SIG_IGN);
     Suite *suite = suite_create("tls_first");
     TCase *tc = tcase_create("rows");

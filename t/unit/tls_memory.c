@@ -1,38 +1,8 @@
 /* OpenSSL's allocations fail one after the other, in the server's calls only. */
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 
 #include "t/unit/tls_pair.h"
-
-/* The next allocation of the server that fails: counts down while positive. */
-static long n_until_failure;
-static bool is_server;
-
-static bool is_failing(void)
-{
-    return is_server && n_until_failure > 0 && --n_until_failure == 0;
-}
-
-static void *allocate(size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return is_failing() ? NULL : malloc(n);
-}
-
-static void *reallocate(void *p, size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return is_failing() ? NULL : realloc(p, n);
-}
-
-static void release(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    free(p);
-}
+#include "t/unit/tls_shortage.h"
 
 /* All of the first ones, then ever fewer: all of them would take minutes. */
 static long next_place(long n)
@@ -46,33 +16,33 @@ static bool serve_once(struct tls *tls, SSL_CTX *client_ctx)
     struct pair pair;
     pair_open(&pair, tls, TLS_CLIENT_CERT_DEFAULT, client_ctx);
     tls_session_destroy(&pair.server);
-    is_server = true;
+    tls_shortage_begin();
     pair.server = tls_session_create(tls, pair.server_fd, TLS_CLIENT_CERT_DEFAULT);
-    is_server = false;
+    tls_shortage_end();
     enum tls_outcome outcome = pair.server != NULL ? TLS_WANT_READ : TLS_CLOSED;
     for (int i = 0; i < 8 && outcome == TLS_WANT_READ; i++) {
         (void)SSL_do_handshake(pair.client);
-        is_server = true;
+        tls_shortage_begin();
         outcome = tls_handshake(pair.server);
-        is_server = false;
+        tls_shortage_end();
     }
     bool is_good = outcome == TLS_DONE;
     if (is_good) {
         uint8_t bytes[16];
         size_t n;
         is_good = SSL_write(pair.client, "get a\r\n", 7) == 7;
-        is_server = true;
+        tls_shortage_begin();
         struct tls_peer *peer = tls_peer_create(pair.server);
         is_good = is_good && peer != NULL &&
                   tls_read(pair.server, bytes, sizeof bytes, &n) == TLS_DONE &&
                   tls_write(pair.server, bytes, n, &n) == TLS_DONE &&
                   tls_shutdown(pair.server) == TLS_DONE;
         tls_peer_destroy(&peer);
-        is_server = false;
+        tls_shortage_end();
     }
-    is_server = true;
+    tls_shortage_begin();
     pair_close(&pair);
-    is_server = false;
+    tls_shortage_end();
     ERR_clear_error();
     return is_good;
 }
@@ -86,12 +56,12 @@ START_TEST(each_allocation_of_a_connection_fails_once)
     long n = 0, n_failed = 0;
     do {
         n = next_place(n);
-        n_until_failure = n;
+        tls_shortage_set(n);
         if (!serve_once(tls, client_ctx))
             n_failed++;
-    } while (n_until_failure == 0 && n < 100000);
+    } while (tls_shortage_has_struck() && n < 100000);
     ck_assert_int_gt(n_failed, 50);
-    n_until_failure = 0;
+    tls_shortage_set(0);
     ck_assert(serve_once(tls, client_ctx));
     struct tls_info info;
     tls_info(tls, pair_now(), &info);
@@ -111,19 +81,19 @@ START_TEST(each_allocation_of_a_reload_fails_once)
     do {
         struct tls_report report;
         n = next_place(n);
-        n_until_failure = n;
-        is_server = true;
+        tls_shortage_set(n);
+        tls_shortage_begin();
         bool has_worked = tls_reload(tls, NULL, pair_now(), &report);
-        is_server = false;
+        tls_shortage_end();
         n_good += has_worked;
         struct tls_info info;
         tls_info(tls, pair_now(), &info);
         ck_assert_uint_eq(info.generation, 1 + n_good);
         ck_assert_str_eq(info.versions, "TLSv1.2 TLSv1.3");
         ck_assert_int_eq(report.text[0] == '\0', has_worked);
-    } while (n_until_failure == 0 && n < 100000);
+    } while (tls_shortage_has_struck() && n < 100000);
     ck_assert_int_gt(n, 100);
-    n_until_failure = 0;
+    tls_shortage_set(0);
     SSL_CTX *client_ctx = pair_client(0, "client");
     ck_assert(serve_once(tls, client_ctx));
     SSL_CTX_free(client_ctx);
@@ -133,7 +103,7 @@ END_TEST
 
 int main(void)
 {
-    MUST(CRYPTO_set_mem_functions(allocate, reallocate, release) == 1);
+    tls_shortage_install();
     Suite *suite = suite_create("tls_memory");
     TCase *tc = tcase_create("rows");
     tcase_set_timeout(tc, 240);
