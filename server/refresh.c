@@ -40,6 +40,7 @@ static bool refresh_auth(struct server *server, char *reason, size_t n_reason)
 {
     struct auth_error error;
     if (auth_reload(server->auth, auth_time(server), &error) != AUTH_OK) {
+        tenants_retire(server->tenants, server->auth);
         sysevent(server, LOG_LEVEL_ERROR, "users_not_reloaded", LOG_STR("reason", error.text),
                  LOG_END);
         snprintf(reason, n_reason, "%s", error.text);

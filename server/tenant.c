@@ -228,13 +228,13 @@ static void charge(_Atomic int64_t *paid_until, uint64_t n, uint64_t max, int64_
         return;
     double seconds = (double)n / (double)max;
     int64_t price = (int64_t)((seconds < DEBT_MAX_S ? seconds : DEBT_MAX_S) * (double)SECOND_NS);
-    int64_t old = atomic_load_explicit(paid_until, memory_order_relaxed), new;
+    int64_t old = atomic_load_explicit(paid_until, memory_order_relaxed), next;
     do {
         int64_t from = old < now_ns - SECOND_NS ? now_ns - SECOND_NS : old;
-        new = from + price;
-        if (new > now_ns + SECOND_NS * DEBT_MAX_S)
-            new = now_ns + SECOND_NS *DEBT_MAX_S;
-    } while (!atomic_compare_exchange_weak(paid_until, &old, new));
+        next = from + price;
+        if (next > now_ns + DEBT_MAX_S * SECOND_NS)
+            next = now_ns + DEBT_MAX_S * SECOND_NS;
+    } while (!atomic_compare_exchange_weak(paid_until, &old, next));
 }
 
 void tenant_charge(struct tenant *tenant, uint64_t n_ops, uint64_t n_bytes, int64_t now_ns)

@@ -25,7 +25,7 @@ struct tenant {
     char *name;
     struct cache_tenant *cache;
     struct prefixes *prefixes;
-    bool has_left; /* the file, at the last tenants_sync; for that alone */
+    bool has_left; /* the file, at the last tenants_retire; for tenants.c alone */
     unsigned n_workers;
     atomic_uint n_connections;
     _Atomic uint64_t max_connections; /* 0 = no limit; so the next two */

@@ -179,13 +179,12 @@ static void sync_one(void *arg, const struct auth_tenant *a)
         tenant_limit(tenant, a->connections, a->ops, a->bytes);
 }
 
-/* A tenant that is not in the file any more gives its memory to the others. */
-static void retire_missing(struct tenants *t, struct auth *auth)
+void tenants_retire(struct tenants *tenants, struct auth *auth)
 {
-    unsigned n = count(t);
+    unsigned n = count(tenants);
     for (unsigned id = 1; id < n; id++) {
         struct auth_tenant known;
-        struct tenant *tenant = tenants_get(t, id);
+        struct tenant *tenant = tenants_get(tenants, id);
         if (tenant == NULL || auth_tenant_get(auth, id, &known))
             continue;
         struct cache_tenant_config config = {.name = tenant->name};
@@ -199,6 +198,6 @@ bool tenants_sync(struct tenants *tenants, struct auth *auth)
 {
     struct sync sync = {tenants, true};
     auth_tenants_each(auth, sync_one, &sync);
-    retire_missing(tenants, auth);
+    tenants_retire(tenants, auth);
     return sync.is_ok;
 }

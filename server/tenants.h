@@ -1,8 +1,8 @@
 /* tenants.h - all tenants of the server, as the tenants file has them.
  * Owns: every struct tenant; they live until the server ends, so that counters and connections may
  *       point to them.
- * Thread: tenants_prepare and tenants_sync one at a time, under the server's refresh_lock;
- *         tenants_get and tenants_each any.
+ * Thread: tenants_prepare, tenants_retire and tenants_sync one at a time, under the server's
+ *         refresh_lock; tenants_get and tenants_each any.
  * Never: drops a tenant's cache while a connection may still use it: a tenant that left the file
  *        loses its items and its guarantee, and keeps its place. */
 #ifndef SERVER_TENANTS_H
@@ -22,6 +22,10 @@ void tenants_destroy(struct tenants **tenants);
 /* Makes the tenant of a set that is about to be the current one, if it is new or had left, without
  * a guarantee yet. False when memory is short. */
 MUST_USE bool tenants_prepare(struct tenants *tenants, const struct auth_tenant *tenant);
+
+/* Those that auth does not know give their memory to the others: what was prepared for a set that did
+ * not become the current one, and whoever left the file. */
+void tenants_retire(struct tenants *tenants, struct auth *auth);
 
 /* Takes over what auth knows now: new tenants, changed limits, tenants that left. False when
  * memory is short; what was taken over stays. */

@@ -14,11 +14,13 @@
 
 #include "auth/auth.h"
 #include "cache/cache.h"
+#include "server/create_auth.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/metrics_text.h"
 #include "server/output.h"
+#include "server/refresh.h"
 #include "server/takeover.h"
 #include "server/tenants.h"
 #include "server/udp.h"
@@ -280,9 +282,59 @@ static void syncs_tenants(void)
     (void)unlink(path);
 }
 
+static void destroy_cache_of(void *arg, struct tenant *tenant)
+{
+    (void)arg;
+    if (tenant->id != 0)
+        cache_tenant_destroy(&tenant->cache);
+}
+
+/* The tenants that the current set does not have, and no others. */
+static void check_has_left(void *arg, struct tenant *tenant)
+{
+    struct auth_tenant found;
+    bool is_known = auth_tenant_get(arg, tenant->id, &found);
+    ck_assert_msg(tenant->has_left == !is_known, "%s", tenant->name);
+}
+
+/* Of a set that did not become the current one no tenant is left, neither a new one nor one that
+ * had left and would have come back. */
+static void refuses_tenants(void)
+{
+    char path[64], reason[256];
+    begin();
+    struct tenants *of_instance = server->tenants;
+    snprintf(path, sizeof path, "/tmp/keepd-torture-refused-%d", (int)getpid());
+    write_file(path, "tenant \"shop\" {}\ntenant \"back\" {}\n");
+    server->settings->tenants_file = path;
+    server->settings->requires_login = true;
+    server->tenants = tenants_create(server->cache, 2, ':', false);
+    ck_assert(create_auth(server) && tenants_sync(server->tenants, server->auth));
+    write_file(path, "tenant \"shop\" {}\n");
+    ck_assert(refresh_all(server, reason, sizeof reason));
+    tenants_each(server->tenants, check_has_left, server->auth);
+
+    write_file(path, "tenant \"shop\" {}\ntenant \"back\" {}\ntenant \"new\" {}\n"
+                     "tenant \"other\" {}\n");
+    shortage_begin();
+    bool is_done = refresh_all(server, reason, sizeof reason);
+    shortage_end();
+    ck_assert(is_done || shortage_has_struck());
+    tenants_each(server->tenants, check_has_left, server->auth);
+    ck_assert(refresh_all(server, reason, sizeof reason));
+    tenants_each(server->tenants, check_has_left, server->auth);
+    ck_assert_uint_eq(n_tenants(server->tenants), 5);
+
+    tenants_each(server->tenants, destroy_cache_of, NULL);
+    tenants_destroy(&server->tenants);
+    auth_destroy(&server->auth);
+    server->tenants = of_instance;
+    (void)unlink(path);
+}
+
 static const struct scenario scenarios[] = {
     SCENARIO(serves_datagrams), SCENARIO(renders_pages), SCENARIO(opens_the_pages),
-    SCENARIO(hands_over),       SCENARIO(syncs_tenants),
+    SCENARIO(hands_over),       SCENARIO(syncs_tenants), SCENARIO(refuses_tenants),
 };
 
 int main(void)
