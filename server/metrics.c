@@ -12,6 +12,7 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #define TIMEOUT_S   10
 #define HEAD_MAX    8192
 #define NONCE_BYTES 16
+#define PAUSE_US    100000 /* between two tries to accept when there is no descriptor for it */
 #define NONCE_MARK  "@NONCE@"
 
 struct metrics {
@@ -171,6 +173,32 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     event_base_loopbreak(m->base);
 }
 
+static void on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)evconnlistener_enable(arg);
+}
+
+/* Who waits to be accepted goes on waiting, and the socket goes on telling so. */
+static void on_accept_failed(struct evconnlistener *listener, void *arg)
+{
+    static const struct timeval pause = {.tv_usec = PAUSE_US};
+    (void)arg;
+    if (event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_accept_again,
+                        listener, &pause) == 0)
+        (void)evconnlistener_disable(listener);
+}
+
+static bool accept_on(struct metrics *m, int fd)
+{
+    struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(m->http, fd);
+    if (bound == NULL)
+        return false;
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), on_accept_failed);
+    return true;
+}
+
 static bool make_http(struct metrics *m)
 {
     m->base = event_base_new();
@@ -184,7 +212,7 @@ static bool make_http(struct metrics *m)
     evhttp_set_gencb(m->http, on_request, m);
     http_limit_init(&m->limit, m->http);
     for (size_t i = 0; i < m->n_fds; i++) {
-        if (evhttp_accept_socket(m->http, m->fds[i]) != 0)
+        if (!accept_on(m, m->fds[i]))
             return false;
         m->fds[i] = -1; /* evhttp closes it */
     }

@@ -12,8 +12,8 @@ import time
 
 from accounts import OK, START, plain, two_tenants
 from faults_frame import LOST, faulty, injected, traffic
-from harness import (KEEPD, MIB, TIMEOUT_S, Conn, Server, Skip, case, folder, packet, run,
-                     store_packet, user_args, wait_for)
+from harness import (KEEPD, MIB, TIMEOUT_S, Conn, Server, Skip, case, folder, free_port, packet,
+                     run, store_packet, user_args, wait_for)
 from tls_link import TlsServer
 
 def under(rules, *args, n_min=20, **options):
@@ -74,6 +74,30 @@ def accept_fails(name):
 def accept_errors():
     for name in ("EMFILE", "ENFILE", "ECONNABORTED", "ENOBUFS", "ENOMEM", "EINTR", "EPERM"):
         accept_fails(name)
+
+
+def scrape(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as s:
+        s.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        s.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: s.recv(4096), b""))
+
+
+@case
+def metrics_accept_errors():
+    """A pause follows each failure, and then another try."""
+    port = free_port()
+    with Server("--metrics=127.0.0.1:%d" % port, env=faulty("!accept4:2:EMFILE")) as server:
+        for _ in range(5):
+            assert scrape(port).endswith(b"ok\n")
+    assert injected(server)["accept4"] >= 4
+    with Server("--metrics=127.0.0.1:%d" % port, env=faulty("!accept4:1:EMFILE")) as server:
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", port)):
+            time.sleep(0.5)
+    # Pauses of 100 ms, had they but half their length.
+    n_most = 2 + (time.monotonic() - began) / 0.05
+    assert injected(server)["accept4"] <= n_most, "it spins"
 
 
 @case
