@@ -23,9 +23,9 @@ struct auth {
     uint32_t allowed; /* mechanisms of the allow-list */
 
     pthread_mutex_t lock;
-    struct users *users; /* lock; the current set */
+    struct users *users;       /* lock; the current set */
     struct auth_memory memory; /* lock */
-    char **tenant_names; /* lock; index is the id */
+    char **tenant_names;       /* lock; index is the id */
     size_t n_tenant_names;
     struct name_table tenant_ids;     /* lock */
     struct auth_identity *identities; /* lock */

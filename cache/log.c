@@ -7,10 +7,10 @@
 #include <sched.h>
 #include <time.h>
 
-#define KEEP_FOR_COPIES 2u  /* segments that a store never takes */
-#define ATTEMPTS        64u /* evictions for one segment before a store gives up */
-#define WAITS           550u /* for other threads that hold segments back or empty them: 5 s in all */
-#define WAIT_STEP       50u /* yields at first, then naps that double after so many */
+#define KEEP_FOR_COPIES 2u   /* segments that a store never takes */
+#define ATTEMPTS        64u  /* evictions for one segment before a store gives up */
+#define WAITS           550u /* for threads that hold segments back or empty them: 5 s in all */
+#define WAIT_STEP       50u  /* yields at first, then naps that double after so many */
 #define NAP_NS          100000l
 
 void queue_append(struct cache_tenant *tenant, uint32_t number)

@@ -10,14 +10,14 @@
 /* Bytes. */
 #define ENCODE_HEAD_MAX 1024 /* plus reply.text.n */
 #define ENCODE_TAIL_MAX 16
-#define ENCODE_STAT_MAX 64   /* plus name.n and value.n */
+#define ENCODE_STAT_MAX 64 /* plus name.n and value.n */
 
 /* A get line of text is refused as a whole: a server that answers an error to its first key answers
- * the same to all of them (one line goes out and no END); what fails later for one key is a miss. */
-
-/* What each answer reads like is memcached's doc/protocol.txt (text and meta), and its
- * BinaryProtocolRevamped (binary); the texts are rows of status.def. Each function returns the bytes
- * that it wrote at out, which has room for the maximum of its kind. */
+ * the same to all of them (one line goes out and no END). What fails later for one key is a miss.
+ *
+ * What each answer reads like is memcached's doc/protocol.txt (text and meta), and its
+ * BinaryProtocolRevamped (binary); the texts are rows of status.def. Each function returns the
+ * bytes that it wrote at out, which has room for the maximum of its kind. */
 
 /* All bytes before the value (for a reply without a value: all of the reply but the tail).
  * 0 when the request is quiet and this outcome is one it hides. */
@@ -31,7 +31,7 @@ size_t encode_tail(const struct request *request, const struct reply *reply, uin
 size_t encode_whole(const struct request *request, const struct reply *reply, struct slice value,
                     uint8_t *out);
 
-/* encode_whole for the hit of a bare get. */
+/* encode_whole for the hit of a bare get; is_last: of its line, whose END follows. */
 size_t encode_bare_hit(struct slice key, uint32_t client_flags, struct slice value, bool is_last,
                        uint8_t *out);
 

@@ -20,19 +20,19 @@ enum parse_result {
 };
 
 enum protocol {
-    PROTOCOL_AUTO,   /* the first byte decides: 0x80 is binary, anything else text */
-    PROTOCOL_TEXT,   /* classic and meta */
+    PROTOCOL_AUTO, /* the first byte decides: 0x80 is binary, anything else text */
+    PROTOCOL_TEXT, /* classic and meta */
     PROTOCOL_BINARY,
 };
 
 /* What parsing remembers between calls of one connection. A copy taken before a request and put
  * back rewinds to that request. */
 struct parser {
-    uint8_t protocol;      /* enum protocol; AUTO until the first byte is seen */
-    uint8_t multiget;      /* inside a get line: which command, 0 = not inside */
-    uint32_t n_searched;   /* bytes known to hold no newline (a memo, never needed) */
-    uint32_t n_line_left;  /* inside a get line: bytes up to and with its newline */
-    int32_t exptime;       /* of a gat line */
+    uint8_t protocol;     /* enum protocol; AUTO until the first byte is seen */
+    uint8_t multiget;     /* inside a get line: which command, 0 = not inside */
+    uint32_t n_searched;  /* bytes known to hold no newline (a memo, never needed) */
+    uint32_t n_line_left; /* inside a get line: bytes up to and with its newline */
+    int32_t exptime;      /* of a gat line */
 };
 
 /* For a new connection, which may speak `allowed`. */

@@ -9,23 +9,23 @@
 #include "protocol/status.h"
 
 struct reply {
-    uint8_t status;          /* enum status */
-    bool has_value;          /* a hit whose value is sent between head and tail */
-    bool is_won;             /* meta W: this client is to recache */
-    bool is_stale;           /* meta X */
-    bool is_already_won;     /* meta Z: another client has won */
-    bool was_fetched;        /* meta h: read before this request */
-    bool key_is_base64;      /* the stored key was given as base64: k shows it so */
+    uint8_t status;      /* enum status */
+    bool has_value;      /* a hit whose value is sent between head and tail */
+    bool is_won;         /* meta W: this client is to recache */
+    bool is_stale;       /* meta X */
+    bool is_already_won; /* meta Z: another client has won */
+    bool was_fetched;    /* meta h: read before this request */
+    bool key_is_base64;  /* the stored key was given as base64: k shows it so */
     uint32_t client_flags;
-    uint32_t last_access;    /* seconds since the last access */
-    uint64_t n_value;        /* bytes of the value: meta s and VA, VALUE line, binary body */
+    uint32_t last_access; /* seconds since the last access */
+    uint64_t n_value;     /* bytes of the value: meta s and VA, VALUE line, binary body */
     uint64_t cas;
-    uint64_t number;         /* incr, decr: the new value */
-    int64_t ttl_before;      /* seconds left before this request touched the item; -1 = no expiry */
-    int64_t ttl_after;       /* ... and after it; of an item that it created, both are its time */
-    uint32_t item_class;     /* me: cls */
-    uint32_t item_size;      /* me: bytes with header */
-    struct slice text;       /* STATUS_TEXT: the line; SASL: server data */
+    uint64_t number;     /* incr, decr: the new value */
+    int64_t ttl_before;  /* seconds left before this request touched the item; -1 = no expiry */
+    int64_t ttl_after;   /* ... and after it; of an item that it created, both are its time */
+    uint32_t item_class; /* me: cls */
+    uint32_t item_size;  /* me: bytes with header */
+    struct slice text;   /* STATUS_TEXT: the line; SASL: server data */
 };
 
 /* Cleared for every request: up to here compilers store zeros in line, above it they call. */

@@ -1,4 +1,4 @@
-/* create_cache.h - the engine from the settings, its tenants, and what is kept of it over a restart.
+/* create_cache.h - the engine from the settings, its tenants, and what is kept over a restart.
  * Owns: nothing; the server has what it makes.   Thread: main, while no other uses the cache.
  * Never: serves half of what the memory file held. */
 #ifndef SERVER_CREATE_CACHE_H

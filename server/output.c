@@ -44,8 +44,7 @@ static void drop_ref(struct output_ref *ref, struct cache_thread *thread)
 }
 
 /* The bytes of a large value that lie together and are still to be sent. */
-static struct slice ref_rest(const struct output_ref *ref, const struct cache *cache,
-                             size_t offset)
+static struct slice ref_rest(const struct output_ref *ref, const struct cache *cache, size_t offset)
 {
     if (ref->copy != NULL)
         return slice_of(ref->copy + offset, ref->item.n_value - offset);
@@ -132,8 +131,7 @@ enum io output_write(struct output *out, struct conn *conn, const struct transpo
 }
 
 /* Makes a large value outlive the turn. */
-static bool keep_ref(struct output_ref *ref, const struct cache *cache,
-                     struct cache_thread *thread)
+static bool keep_ref(struct output_ref *ref, const struct cache *cache, struct cache_thread *thread)
 {
     if (ref->is_pinned || ref->copy != NULL)
         return true;

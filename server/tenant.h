@@ -1,6 +1,6 @@
 /* tenant.h - a tenant as the server sees it: its cache, its counters, its limits on traffic.
- * Owns: the counter sets, made when a worker first serves the tenant; the prefixes of its keys; what
- *       is sampled of its requests, made with the first sample.
+ * Owns: the counter sets, made when a worker first serves the tenant; the prefixes of its keys;
+ *       what is sampled of its requests, made with the first sample.
  * Thread: any; a worker adds only to its own counter set, limits are atomic.
  * Never: decides who may enter; that is auth's. */
 #ifndef SERVER_TENANT_H
@@ -15,7 +15,7 @@
 #include <pthread.h>
 
 #define TENANT_DEFAULT  "default"
-#define TENANT_DELAY_MS 200 /* the longest a connection is held back; beyond it requests are refused */
+#define TENANT_DELAY_MS 200 /* of a connection at most; beyond it requests are refused */
 
 struct insight;
 struct prefixes;
@@ -34,19 +34,18 @@ struct tenant {
     _Atomic uint64_t n_refused;       /* requests refused over the limits */
     _Atomic int64_t ops_paid_until;   /* ns: when the traffic so far is paid for */
     _Atomic int64_t bytes_paid_until;
-    pthread_mutex_t reset_lock; /* covers reset */
-    struct tenant_totals reset; /* what `stats reset` subtracts */
-    struct latency_totals *latency_reset; /* likewise; NULL before the first reset */
-    _Atomic(struct insight *) insight;    /* NULL before the first sample */
-    _Atomic uint64_t ghost_limit;         /* keys with a hash up to this are followed */
-    _Atomic(struct latency *) *latencies; /* by worker; NULL before the first sample */
+    pthread_mutex_t reset_lock;                   /* covers reset */
+    struct tenant_totals reset;                   /* what `stats reset` subtracts */
+    struct latency_totals *latency_reset;         /* likewise; NULL before the first reset */
+    _Atomic(struct insight *) insight;            /* NULL before the first sample */
+    _Atomic uint64_t ghost_limit;                 /* keys with a hash up to this are followed */
+    _Atomic(struct latency *) *latencies;         /* by worker; NULL before the first sample */
     _Atomic(struct tenant_counters *) counters[]; /* by worker */
 };
 
 /* NULL when memory is short. The cache tenant is borrowed. */
 MUST_USE struct tenant *tenant_create(unsigned id, const char *name, struct cache_tenant *cache,
-                                      unsigned n_workers, char prefix_delimiter,
-                                      bool is_detail_on);
+                                      unsigned n_workers, char prefix_delimiter, bool is_detail_on);
 void tenant_destroy(struct tenant **tenant);
 
 /* The set that this worker adds to; made at the first call. NULL when memory is short. */
@@ -72,8 +71,8 @@ struct insight *tenant_insight_now(struct tenant *tenant);
 /* Is this key one of those that the ghost list follows? */
 static inline bool tenant_follows(const struct tenant *tenant, uint64_t hash)
 {
-    return hash <= atomic_load_explicit(&((struct tenant *)tenant)->ghost_limit,
-                                        memory_order_relaxed);
+    return hash <=
+           atomic_load_explicit(&((struct tenant *)tenant)->ghost_limit, memory_order_relaxed);
 }
 /* For keys that tenant_follows, with the size of their item in bytes (0: a miss). */
 void tenant_tell_get(struct tenant *tenant, uint64_t hash, uint32_t size);

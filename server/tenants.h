@@ -23,8 +23,8 @@ void tenants_destroy(struct tenants **tenants);
  * a guarantee yet. False when memory is short. */
 MUST_USE bool tenants_prepare(struct tenants *tenants, const struct auth_tenant *tenant);
 
-/* Those that auth does not know give their memory to the others: what was prepared for a set that did
- * not become the current one, and whoever left the file. */
+/* Those that auth does not know give their memory to the others: what was prepared for a set that
+ * did not become the current one, and whoever left the file. */
 void tenants_retire(struct tenants *tenants, struct auth *auth);
 
 /* Takes over what auth knows now: new tenants, changed limits, tenants that left. False when
