@@ -161,7 +161,6 @@ int main(void)
     Suite *suite = suite_create("auth_messages");
     TCase *tc = tcase_create("auth_messages");
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_step_needs_a_start);
     tcase_add_test(tc, a_step_belongs_to_its_mechanism);
     tcase_add_test(tc, plain_may_come_with_the_step);

@@ -258,7 +258,6 @@ int main(void)
 {
     Suite *suite = suite_create("auth_outside");
     TCase *tc = tcase_create("auth_outside");
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, the_password_file_serves_text_clients);
     tcase_add_test(tc, pwdb_is_read_at_every_login);
     tcase_add_loop_test(tc, a_reload_ends_what_pwdb_no_longer_lets_in, 0, 7);

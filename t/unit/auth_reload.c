@@ -119,7 +119,6 @@ int main(void)
     Suite *suite = suite_create("auth_reload");
     TCase *tc = tcase_create("auth_reload");
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_reload_revokes_what_is_gone);
     tcase_add_test(tc, a_bad_file_keeps_the_old_set);
     tcase_add_test(tc, tenant_ids_survive_a_reload);

@@ -312,7 +312,6 @@ int main(void)
     Suite *suite = suite_create("auth_session");
     TCase *tc = tcase_create("auth_session");
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, plain_gives_the_identity);
     tcase_add_test(tc, every_refusal_looks_the_same);
     tcase_add_test(tc, the_operator_is_told_why);

@@ -448,7 +448,6 @@ int main(void)
 {
     Suite *suite = suite_create("auth_tenants_file");
     TCase *tc = tcase_create("auth_tenants_file");
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_whole_file_is_read);
     tcase_add_test(tc, a_nul_is_no_end);
     tcase_add_loop_test(tc, lines_end_in_every_way, 0, (int)(sizeof ends / sizeof *ends));

@@ -369,7 +369,6 @@ int main(void)
     Suite *suite = suite_create("binary_parse");
     TCase *tc = tcase_create("rows");
     tcase_add_unchecked_fixture(tc, open_fence, NULL);
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, lengths_of_opcode, 0, 256);
     tcase_add_loop_test(tc, split_at_every_byte, 0, N_ROWS(expected));
     tcase_add_loop_test(tc, wrong_magic_closes_at_once, 0, 256);

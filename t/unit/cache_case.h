@@ -31,7 +31,6 @@ static inline Suite *case_suite(const char *name, TCase **tcase_out)
 {
     Suite *suite = suite_create(name);
     *tcase_out = tcase_create("ops");
-    tcase_set_timeout(*tcase_out, 60);
     tcase_add_checked_fixture(*tcase_out, case_setup, case_teardown);
     suite_add_tcase(suite, *tcase_out);
     return suite;

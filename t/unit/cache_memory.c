@@ -554,7 +554,6 @@ int main(void)
 {
     Suite *suite = suite_create("cache_memory");
     TCase *tc = tcase_create("memory");
-    tcase_set_timeout(tc, 120);
     tcase_add_test(tc, joined_pages_keep_their_entries);
     tcase_add_test(tc, flood_in_one_turn);
     tcase_add_test(tc, what_was_forgotten_holds_nothing_back);

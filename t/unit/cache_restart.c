@@ -426,7 +426,6 @@ int main(void)
     Suite *suite = suite_create("cache_restart");
     TCase *all = tcase_create("all");
     tcase_add_checked_fixture(all, make_folder, remove_folder);
-    tcase_set_timeout(all, 120);
     tcase_add_test(all, first_start_is_empty);
     tcase_add_test(all, items_come_back);
     tcase_add_test(all, a_full_cache_comes_back_whole);

@@ -536,7 +536,6 @@ int main(void)
 {
     Suite *suite = suite_create("cache_stress");
     TCase *tc = tcase_create("stress");
-    tcase_set_timeout(tc, 600);
     tcase_add_loop_test(tc, values_under_everything, 0, 2);
     tcase_add_loop_test(tc, stores_find_room, 0, 2);
     tcase_add_test(tc, sums_add_up);

@@ -197,7 +197,6 @@ int main(void)
 {
     Suite *suite = suite_create("ghost_list");
     TCase *tc = tcase_create("list");
-    tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, estimates_are_near_an_exact_simulation, 0, 4);
     tcase_add_test(tc, the_number_of_keys_is_bounded);
     tcase_add_test(tc, dropped_keys_do_not_hit);

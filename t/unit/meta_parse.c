@@ -296,7 +296,6 @@ int main(void)
 {
     Suite *suite = suite_create("meta_parse");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, command_row, 0, N_ROWS(command_rows));
     tcase_add_loop_test(tc, flag_row, 0, N_ROWS(flag_rows));
     tcase_add_loop_test(tc, mode_row, 0, N_ROWS(mode_rows));

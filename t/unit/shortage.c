@@ -291,7 +291,6 @@ Suite *shortage_suite(const char *name, const struct scenario *scenarios, size_t
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);
     all_scenarios = scenarios;
-    tcase_set_timeout(tcase, 240);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, each_call_fails_once, 0, (int)n);
     suite_add_tcase(suite, tcase);

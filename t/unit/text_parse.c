@@ -628,7 +628,6 @@ int main(void)
 {
     Suite *suite = suite_create("text_parse");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, line_row, 0, N_ROWS(line_rows));
     tcase_add_loop_test(tc, get_row, 0, N_ROWS(get_rows));
     tcase_add_loop_test(tc, store_row, 0, N_ROWS(store_rows));

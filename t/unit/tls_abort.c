@@ -118,7 +118,6 @@ int main(void)
 {
     Suite *suite = suite_create("tls_abort");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 240);
     tcase_add_loop_test(tc, aborted_handshakes_leave_nothing, 0, 2 * N_STAGES);
     tcase_add_loop_test(tc, idle_session_is_small, 0, 2);
     suite_add_tcase(suite, tc);

@@ -240,7 +240,6 @@ int main(void)
 {
     Suite *suite = suite_create("tls_files");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, refused_at_start, 0, N_ROWS(refused_rows));
     tcase_add_loop_test(tc, refused_at_reload, 0, N_ROWS(refused_rows));
     tcase_add_loop_test(tc, warned_at_start_refused_at_reload, 0, N_ROWS(warned_rows));

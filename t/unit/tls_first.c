@@ -164,7 +164,6 @@ int main(void)
     (void)signal(SIGPIPE, SIG_IGN);
     Suite *suite = suite_create("tls_first");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 1800);
     tcase_add_loop_test(tc, what_failed_once_works_later, 0, N_ROWS(rows));
     suite_add_tcase(suite, tc);
     return pair_run(suite);

@@ -106,7 +106,6 @@ int main(void)
     tls_shortage_install();
     Suite *suite = suite_create("tls_memory");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 240);
     tcase_add_loop_test(tc, each_allocation_of_a_connection_fails_once, 0, 2);
     tcase_add_test(tc, each_allocation_of_a_reload_fails_once);
     suite_add_tcase(suite, tc);

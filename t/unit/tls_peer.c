@@ -257,7 +257,6 @@ int main(void)
 {
     Suite *suite = suite_create("tls_peer");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, client_certificate_row, 0, 2 * N_ROWS(client_rows));
     tcase_add_test(tc, names_of_all_kinds);
     tcase_add_test(tc, common_name_alone);

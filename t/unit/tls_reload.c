@@ -237,7 +237,6 @@ int main(void)
 {
     Suite *suite = suite_create("tls_reload");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 240);
     tcase_add_test(tc, new_sessions_show_the_new_certificate);
     tcase_add_test(tc, session_outlives_tls);
     tcase_add_test(tc, info_of_the_defaults);

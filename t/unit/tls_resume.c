@@ -328,7 +328,6 @@ int main(void)
 {
     Suite *suite = suite_create("tls_resume");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, resumes, 0, 2);
     tcase_add_loop_test(tc, resumes_with_client_certificate, 0, 2);
     tcase_add_loop_test(tc, resumes_from_the_cache_without_ticket, 0, 2);

@@ -544,7 +544,6 @@ int main(void)
 {
     Suite *suite = suite_create("tls_session");
     TCase *tc = tcase_create("rows");
-    tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, handshake_and_facts, 0, 2);
     tcase_add_loop_test(tc, old_versions_are_refused, 0, 2);
     tcase_add_test(tc, minimum_1_3_refuses_1_2);

@@ -7,6 +7,15 @@
 
 #define N_ROWS(rows) ((int)(sizeof(rows) / sizeof *(rows))) /* for loop tests */
 
+/* Only a hang takes so long: neither a slow machine nor one with other work does. */
+#define UNIT_TIMEOUT_S "1800"
+
+/* Before a case is made; Check's own default is four seconds. */
+__attribute__((constructor)) static void unit_be_patient(void)
+{
+    (void)setenv("CK_DEFAULT_TIMEOUT", UNIT_TIMEOUT_S, 0);
+}
+
 static inline int unit_run(Suite *suite)
 {
     SRunner *runner = srunner_create(suite);
