@@ -12,7 +12,8 @@
 #include "server/log_sink.h"
 
 #define QUEUE_BYTES 262144 /* lines that wait for the thread; as many again are being written */
-#define PATIENCE_MS 250    /* of log_flush and log_destroy */
+#define PATIENCE_MS 250    /* of log_destroy, with a reader that does not read */
+#define FLUSH_MS    120000 /* of log_flush: longer than a busy machine keeps the thread waiting */
 #define WAIT_MS     50     /* between two looks at a full sink */
 #define REST_MS     50     /* between two looks at lines that only repeat others */
 
@@ -300,7 +301,7 @@ void log_flush(struct log *log)
     if (!log)
         return;
     enqueue(log, (struct record){0, LOG_LEVEL_TRACE, false}, "");
-    struct timespec until = monotonic_after(PATIENCE_MS);
+    struct timespec until = monotonic_after(FLUSH_MS);
     pthread_mutex_lock(&log->lock);
     uint64_t target = log->n_queued;
     while (log->n_done < target)

@@ -201,7 +201,6 @@ START_TEST(stuck_reader_stops_nobody)
     for (int i = 0; i < 20000; i++)
         log_event(piped.log, LOG_LEVEL_ERROR, "flood", LOG_NUMBER("i", i), LOG_END);
     ck_assert_uint_gt(log_n_dropped(piped.log), 0);
-    log_flush(piped.log);
     log_destroy(&piped.log);
     close(piped.reader);
 }
@@ -257,14 +256,12 @@ START_TEST(dropped_lines_are_reported)
     piped_open(&piped, 0);
     while (log_n_dropped(piped.log) == 0)
         log_event(piped.log, LOG_LEVEL_ERROR, "flood", LOG_END);
-    ck_assert_int_eq(fcntl(piped.reader, F_SETFL, O_NONBLOCK), 0);
     size_t n = 0;
-    for (int i = 0; i < 1000 && !strstr(text, "event=log_lines_dropped"); i++) {
-        log_flush(piped.log);
+    while (!strstr(text, "event=log_lines_dropped lines=")) {
         ssize_t n_read = read(piped.reader, text + n, sizeof text - 1 - n);
-        n += n_read > 0 ? (size_t)n_read : 0;
+        ck_assert_int_gt(n_read, 0); /* 0: the text is full */
+        n += (size_t)n_read;
     }
-    ck_assert_ptr_nonnull(strstr(text, "event=log_lines_dropped lines="));
     log_destroy(&piped.log);
     close(piped.reader);
 }
@@ -315,7 +312,6 @@ int main(void)
 {
     Suite *suite = suite_create("log");
     TCase *tc = tcase_create("log");
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, value_row, 0, N_ROWS(value_rows));
     tcase_add_test(tc, line_is_cut_but_ends);
     tcase_add_test(tc, line_ends_at_every_length);
