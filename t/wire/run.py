@@ -15,11 +15,10 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from player import Mismatch, Player, flush  # noqa: E402
-from server import TLS_VERSIONS, Servers  # noqa: E402
+from server import PATIENCE_S, TLS_VERSIONS, Servers  # noqa: E402
 import transcript as transcripts  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-TIMEOUT_S = 10
 REFERENCE_TIMEOUT_S = 0.4  # only differences that are listed wait for it in vain
 
 
@@ -96,7 +95,7 @@ def play_ways(servers, transcript, version):
     if reason_not_pipelined(transcript) is None:
         ways.append((" pipelined", "play_pipelined"))
     within = " in " + version.name.replace("_", ".") if version else ""
-    return [(what + within, play(servers, transcript, way, TIMEOUT_S, version))
+    return [(what + within, play(servers, transcript, way, PATIENCE_S, version))
             for what, way in ways]
 
 
@@ -132,7 +131,7 @@ def run_reference(program, chosen, is_verbose):
             continue
         error = play(servers, transcript, "play_whole", REFERENCE_TIMEOUT_S)
         if error is not None and transcript.name not in listed:
-            error = play(servers, transcript, "play_whole", TIMEOUT_S)
+            error = play(servers, transcript, "play_whole", PATIENCE_S)
         if error is None:
             n_same += 1
             if transcript.name in listed:
