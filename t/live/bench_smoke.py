@@ -6,7 +6,7 @@ import os
 import subprocess
 
 from accounts import Accounts
-from harness import BUILDDIR, TIMEOUT_S, Server, case, run
+from harness import BUILDDIR, PROGRAM_TIMEOUT_S, Server, case, run
 
 LOAD = os.path.join(BUILDDIR, "bench", "load")
 REPLAY = os.path.join(BUILDDIR, "bench", "replay")
@@ -16,7 +16,7 @@ KINDS = ("get", "set", "touch", "mget", "mg", "ms", "bget", "bset", "bgetkq", "b
 def load(server, *arguments):
     command = [LOAD, "--address", f"127.0.0.1:{server.port}", "--requests", "1000", "--warmup", "0",
                "--keys", "500", "--connections", "5", "--server-pid", str(server.pid), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT_S)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["ops"] >= 1000 and result["misses"] == 0, result
@@ -45,7 +45,7 @@ def a_wrong_reply_ends_the_load():
         load(server, "--value-bytes", "100")
         command = [LOAD, "--address", f"127.0.0.1:{server.port}", "--no-preload", "--keys", "500",
                    "--value-bytes", "99", "--seconds", "1"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S)
         assert done.returncode == 1 and "GET" in done.stderr, done.stderr
 
 
@@ -62,7 +62,7 @@ def logins_are_right_and_wrong_as_asked_for():
         assert int(counts["logins"]) > 1000 and int(counts["failures"]) >= 1000, counts
         command = [LOAD, "--address", f"127.0.0.1:{server.port}", "--kind", "scram-login",
                    "--password", "no", "--seconds", "1"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S)
         assert done.returncode == 1 and "Auth failure" in done.stderr, done.stderr
 
 
@@ -70,7 +70,7 @@ def logins_are_right_and_wrong_as_asked_for():
 def a_trace_is_replayed():
     with Server("-m", 64) as server:
         command = [REPLAY, f"127.0.0.1:{server.port}", "zipf:1.0:1000", "1", "5000", "0", "0"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S)
         assert done.returncode == 0, done.stderr
         result = json.loads(done.stdout)
         assert 0 < result["misses"] <= 1000 and result["gets"] == 5000, result

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from foreign import cache_folder, relay
-from harness import LIVE, Server, case, run
+from harness import LIVE, PROGRAM_TIMEOUT_S, Server, case, run
 
 JAR = "/usr/share/java/spymemcached.jar"
 
@@ -17,7 +17,7 @@ def java(*args):
         target = os.path.join(folder, "SpyClient.class")
         if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(source):
             subprocess.run(["javac", "-nowarn", "-cp", JAR, "-d", folder, source], check=True,
-                           timeout=300)
+                           timeout=PROGRAM_TIMEOUT_S)
     relay(["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JAR + ":" + folder,
            "SpyClient"] + list(args))
 

@@ -270,16 +270,23 @@ def rolling_restart():
 
     def start():
         path = folder()
+        log_path = os.path.join(path, "log")
 
         def hand_over():
             os.dup2(listening.fileno(), 3)
             os.set_inheritable(3, True)
         # The process must know its own id in LISTEN_PID: a shell tells it.
-        return subprocess.Popen(
-            ["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', KEEPD] + user_args() +
-            ["-m", "64", "-t", "2"], cwd=path, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(3,),
-            preexec_fn=hand_over)
+        with open(log_path, "wb") as log:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"', KEEPD] + user_args() +
+                ["-m", "64", "-t", "2", "-v"], cwd=path, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=log, pass_fds=(3,), preexec_fn=hand_over)
+
+        def serves():
+            with open(log_path) as f:
+                return "event=started" in f.read() or process.poll() is not None
+        wait_for(serves, "a server to serve")
+        return process
     servers = [start()]
     over = threading.Event()
     failures = []
@@ -302,7 +309,6 @@ def rolling_restart():
             t.start()
         for _ in range(3):
             servers.append(start())
-            time.sleep(0.7)
             servers[0].send_signal(signal.SIGUSR1)
             assert servers.pop(0).wait(TIMEOUT_S) == 0
         over.set()

@@ -5,7 +5,7 @@ import random
 import re
 import time
 
-from harness import BUILDDIR, Skip, in_threads, packet, show, store_packet
+from harness import BUILDDIR, PROGRAM_TIMEOUT_S, Skip, in_threads, packet, show, store_packet
 
 LIBRARY = os.path.join(BUILDDIR, "t", "live", "fault.so")
 LOST = (EOFError, ConnectionError, OSError)
@@ -50,7 +50,7 @@ def traffic(connect, n_rounds=60, may_lose=False, may_fail=False, n_kept=1000):
     def work(i):
         rng, lost, done, c = random.Random(i), 0, 0, None
         name = b"client%d" % i
-        deadline = time.monotonic() + 180  # only a failure waits so long
+        deadline = time.monotonic() + PROGRAM_TIMEOUT_S
         while done < n_rounds:
             assert time.monotonic() < deadline, "%d rounds only, %d lost" % (done, lost)
             try:

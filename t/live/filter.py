@@ -28,7 +28,7 @@ def need_filter(server):
 
 def certificates():
     path = folder()
-    subprocess.run([os.path.join(SRCDIR, "t", "certs"), path], check=True, timeout=120,
+    subprocess.run([os.path.join(SRCDIR, "t", "certs"), path], check=True, timeout=TIMEOUT_S,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return path
 

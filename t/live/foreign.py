@@ -6,16 +6,16 @@ import re
 import shutil
 import subprocess
 
-from harness import BUILDDIR, LIVE, SLACK, Skip, die_with_parent, result, show
+from harness import BUILDDIR, LIVE, PROGRAM_TIMEOUT_S, Skip, die_with_parent, result, show
 
 
-def relay(command, timeout_s=120, env=None, cwd=None):
+def relay(command, env=None, cwd=None):
     """Runs a client program that prints its own `ok - name` and `not ok - name` lines, and passes
     them on as cases of this file. Fails when the program fails without having named a case."""
     environ = dict(os.environ)
     environ.update(env or {})
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout_s * SLACK, env=environ, cwd=cwd,
+                          stderr=subprocess.STDOUT, timeout=PROGRAM_TIMEOUT_S, env=environ, cwd=cwd,
                           preexec_fn=die_with_parent)
     output = done.stdout.decode("utf-8", "replace")
     failed = n_cases = 0
@@ -60,7 +60,7 @@ def node_modules():
             done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts",
                                    "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"],
                                   cwd=path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, timeout=300)
+                                  stderr=subprocess.STDOUT, timeout=PROGRAM_TIMEOUT_S)
             if done.returncode != 0:
                 show(done.stdout.decode("utf-8", "replace")[-3000:])
                 _no_node_modules.append("the npm registry is not reachable")

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from harness import BUILDDIR, KEEPD, Server, Skip, case, run, run_program, wait_for
+from harness import BUILDDIR, KEEPD, TIMEOUT_S, Server, Skip, case, run, run_program, wait_for
 
 KEEPCTL = os.environ.get("KEEPCTL", os.path.join(os.path.dirname(KEEPD), "keepctl"))
 DANGEROUS = {"gets", "strcpy", "strcat", "sprintf", "vsprintf", "system", "popen", "mktemp",
@@ -38,7 +38,7 @@ def readelf(*words):
     if os.environ.get("KEEPD_SANITIZED"):
         raise Skip("a build with sanitizers is not the one that is installed")
     return subprocess.run(["readelf", "-W", *words], check=True, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, timeout=60).stdout.decode()
+                          stdout=subprocess.PIPE, timeout=TIMEOUT_S).stdout.decode()
 
 
 def objects():

@@ -37,8 +37,10 @@ IS_REFERENCE = os.path.basename(KEEPD).startswith("memcached")
 SLACK = 5 if os.environ.get("KEEPD_SANITIZED") else 1
 # Only a failure waits so long: a machine with other work may.
 TIMEOUT_S = 120 * SLACK
+# What other programs do, compilers and clients: the same, for work of minutes.
+PROGRAM_TIMEOUT_S = 5 * TIMEOUT_S
 # Long runs by hand say how long.
-FILE_TIMEOUT_S = int(os.environ.get("KEEPD_FILE_SECONDS", "900")) * SLACK
+FILE_TIMEOUT_S = int(os.environ.get("KEEPD_FILE_SECONDS", "1800")) * SLACK
 
 MIB = 1024 * 1024
 
@@ -463,6 +465,26 @@ class Conn:
         finally:
             self.socket.settimeout(TIMEOUT_S)
         return sent
+
+
+def speak_until(server, is_over, idle_s):
+    """A client that speaks on is not ended by an idle_timeout of idle_s, until is_over(it), which has
+    to speak. One that a busy machine kept from speaking for so long is replaced."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        with server.connect() as c:
+            spoke = time.monotonic()
+            try:
+                while not is_over(c):
+                    assert time.monotonic() < deadline, "timed out"
+                    before = time.monotonic()
+                    assert c.ask(b"mn") == b"MN"
+                    spoke = before
+                    time.sleep(0.01)
+                return
+            except (EOFError, ConnectionError):
+                if time.monotonic() - spoke < 0.8 * idle_s or time.monotonic() > deadline:
+                    raise
 
 
 def in_threads(n, work):

@@ -11,8 +11,8 @@ import threading
 from accounts import (ADD, DELETE, FLUSH, GET, GO_ON, INCR, LIST, MISS, NOOP, OK, REFUSED, SET, START,
                       STAT, STEP, TOUCH, Accounts, Scram, ask, logged_in, login, new_source,
                       plain, sasldb, start, step, text_login, two_tenants)
-from harness import (BUILDDIR, HEADER, MIB, SLACK, Server, Skip, case, folder, packet, run, show,
-                     wait_for)
+from harness import (BUILDDIR, HEADER, MIB, PROGRAM_TIMEOUT_S, SLACK, Server, Skip, case, folder,
+                     packet, run, show, wait_for)
 
 LOAD = os.path.join(BUILDDIR, "bench", "load")
 REALM = "keepd.test"
@@ -326,7 +326,7 @@ def ten_thousand(server, kind):
         done = subprocess.run([LOAD, "--address", "127.0.0.1:%d" % server.port, "--kind", kind,
                                "--connections", "50", "--requests", str(n), "--warmup", "0",
                                "--user", "alice", "--wrong-every", "1"], capture_output=True,
-                              text=True, timeout=120 * SLACK)
+                              text=True, timeout=PROGRAM_TIMEOUT_S)
         assert done.returncode == 0, done.stderr
     guess(1000)
     before, descriptors = server.rss(), server.n_descriptors()

@@ -12,8 +12,8 @@ import pylibmc
 
 from accounts import Accounts, sasldb
 from foreign import cache_folder, node_modules
-from harness import (LIVE, TIMEOUT_S, Server, case, die_with_parent, folder, free_port, result,
-                     run, show, wait_for)
+from harness import (LIVE, PROGRAM_TIMEOUT_S, TIMEOUT_S, Server, case, die_with_parent, folder,
+                     free_port, result, run, show, wait_for)
 
 REALM = "keepd.test"
 JAR = "/usr/share/java/spymemcached.jar"
@@ -27,7 +27,7 @@ def compiled():
     with lock:
         if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(source):
             subprocess.run(["gcc", "-o", target, source, "-lmemcached", "-lsasl2"], check=True,
-                           timeout=120)
+                           timeout=PROGRAM_TIMEOUT_S)
     return target
 
 
@@ -107,7 +107,7 @@ def by_spymemcached(server, user, password, mechanism="PLAIN"):
     with lock:
         if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(source):
             subprocess.run(["javac", "-nowarn", "-cp", JAR, "-d", path, source], check=True,
-                           timeout=300)
+                           timeout=PROGRAM_TIMEOUT_S)
     text = output_of(["java", "-XX:TieredStopAtLevel=1", "-cp", JAR + ":" + path, "LoginClient",
                       "127.0.0.1", str(server.port), mechanism, user, password])
     assert text in ("in", "out"), text
@@ -119,7 +119,7 @@ CLIENTS = (by_libmemcached, by_pylibmc, by_php, by_dalli, by_memjs, by_spymemcac
 
 def output_of(command, env=None):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=4 * TIMEOUT_S,
+                          stderr=subprocess.PIPE, timeout=PROGRAM_TIMEOUT_S,
                           env=dict(os.environ, **(env or {})))
     if done.returncode != 0:
         show(done.stderr.decode("utf-8", "replace")[-3000:])

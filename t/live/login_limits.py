@@ -18,18 +18,26 @@ def preauth_timeout():
     usage = [line for line in run_program("-h")[1].splitlines() if "--auth-timeout=" in line]
     assert len(usage) == 1 and usage[0].endswith("(default 30)"), usage
     with Server(two_tenants().option, "--auth-timeout=2") as server:
-        began = time.monotonic()
-        user = logged_in(server, "alice", "apw")
-        silent, talking, half = server.connect(), server.connect(), server.connect()
-        half.send(packet(START, b"PLAIN", value=plain("alice", "apw"))[:-1])
-        while time.monotonic() - began < TIMEOUT_S:
-            if not talking.try_send(packet(VERSION)):
-                break
-            time.sleep(0.1)
-        silent.wait_closed()
-        half.wait_closed()
-        talking.wait_closed()
-        assert time.monotonic() - began < 20 * SLACK
+        def log_in():
+            """None when a busy machine needs more than the two seconds."""
+            try:
+                return logged_in(server, "alice", "apw")
+            except (EOFError, ConnectionError):
+                return None
+
+        def are_ended_in_time():
+            began = time.monotonic()
+            silent, talking, half = server.connect(), server.connect(), server.connect()
+            half.try_send(packet(START, b"PLAIN", value=plain("alice", "apw"))[:-1])
+            while time.monotonic() - began < TIMEOUT_S:
+                if not talking.try_send(packet(VERSION)):
+                    break
+                time.sleep(0.1)
+            for conn in (silent, half, talking):
+                conn.wait_closed()
+            return time.monotonic() - began < 20 * SLACK
+        user = wait_for(log_in, "a login")
+        wait_for(are_ended_in_time, "an end in time of those without a login")
         assert ask(user, NOOP).status == OK, "a user stays"
 
 
@@ -165,7 +173,13 @@ def counted(conn, counter):
 @case
 def guessing_is_slowed():
     """From one address, on many connections: at most 100 checks a second, and a user who logged in
-    from there before, or comes from elsewhere, still gets in within two seconds."""
+    from there before, or comes from elsewhere, still gets in within two seconds; in one round of
+    several: the machine may be busy with something else for a while."""
+    wait_for(lambda: wait_of_users_amid_guesses() < 2 * SLACK, "logins within two seconds")
+
+
+def wait_of_users_amid_guesses():
+    """The median of the slower one of the two."""
     with Server(two_tenants().option) as server:
         logged_in(server, "alice", "apw", source="127.9.9.9").close()
         watcher = server.connect()
@@ -184,7 +198,7 @@ def guessing_is_slowed():
 
         def users(i):
             waits = []
-            while time.monotonic() < until:
+            while not waits or time.monotonic() < until:
                 t = time.monotonic()
                 logged_in(server, "alice", "apw", source=("127.9.9.9", "127.9.9.8")[i]).close()
                 waits.append(time.monotonic() - t)
@@ -197,8 +211,7 @@ def guessing_is_slowed():
         show("%d guesses checked in %.1f s; slowest right login %.3f s" %
              (checks, took, max(waits[0] + waits[1])))
         assert checks / took <= 100, (checks, took)
-        # The middle one: the machine may be busy with something else for a while.
-        assert all(statistics.median(of_one) < 2 * SLACK for of_one in waits), waits
+        return max(statistics.median(of_one) for of_one in waits)
 
 
 @case

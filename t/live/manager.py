@@ -131,7 +131,7 @@ class Manager:
             import socket
             address = %s
             s = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
-            s.settimeout(15)
+            s.settimeout(%d)
             s.connect(address)
             s.sendall(%r)
             data = b""
@@ -140,7 +140,7 @@ class Manager:
                 if not piece:
                     break
                 data += piece
-            print(data.decode(), end="")""" % (address, text, end))
+            print(data.decode(), end="")""" % (address, TIMEOUT_S, text, end))
 
     def stop(self):
         self.process.kill()  # unshare takes its child along, and that all the others

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 
-from harness import BUILDDIR, SRCDIR, Skip, case, folder, run
+from harness import BUILDDIR, PROGRAM_TIMEOUT_S, SRCDIR, TIMEOUT_S, Skip, case, folder, run
 
 # Not for who unpacks the archive.
 LEFT_OUT = (".ci/", ".gitignore", "debian/.gitignore")
@@ -18,7 +18,7 @@ def make(*args):
     environ = {name: value for name, value in os.environ.items()
                if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     done = subprocess.run(["make", "-s", "-C", BUILDDIR, *args], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ, timeout=200)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ, timeout=PROGRAM_TIMEOUT_S)
     assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-3000:]
 
 
@@ -78,7 +78,7 @@ def after(script, verb):
         os.symlink("private/keepd", os.path.join(root, name))
     done = subprocess.run(["/bin/sh", os.path.join(SRCDIR, "debian", script), verb],
                           env={"PATH": os.environ["PATH"], "DPKG_ROOT": root}, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT_S)
     assert done.returncode == 0 and not done.stdout, (script, verb, done)
     for name in ("etc/keepd", "var/lib/private", "var/log/private"):
         assert os.path.isdir(os.path.join(root, name)), (script, verb, name)

@@ -81,13 +81,18 @@ def root_needs_a_user():
 @case(keepd_only="binds after it gave root up")
 def port_below_1024_as_nobody():
     need_root()
-    for port in range(1023, 1000, -1):
-        with socket.socket() as s:
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                continue
-        with as_nobody("-p", port, "-l", "127.0.0.1", listen=None) as server:
+    for port in range(1023, 600, -1):
+        server = as_nobody("-p", port, "-l", "127.0.0.1", listen=None, wait=False, expect_exit=None)
+        wait_for(lambda s=server: s.ports() or not s.is_running(), "a start or an end")
+        if not server.is_running():
+            assert "Address already in use" in server.log(), server.log()
+            continue  # somebody else's
+        server.expect_exit = 0
+        with server:
+            server.wait_ready()
             server.check_alive()
         return
+    raise AssertionError("no port is free")
 
 
 @case(keepd_only="can be traced and dumped")

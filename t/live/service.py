@@ -193,7 +193,7 @@ def units():
 
 
 def analyze(*args):
-    return subprocess.run(["systemd-analyze", *args], stdin=subprocess.DEVNULL, timeout=60,
+    return subprocess.run(["systemd-analyze", *args], stdin=subprocess.DEVNULL, timeout=TIMEOUT_S,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode()
 
 

@@ -40,7 +40,13 @@ def handshake_timeout():
             hello = RecordClient(c, context).hello()
             c.send(hello[:(0, len(hello) // 2, len(hello))[i % 3]])
             clients.append(c)
-        done = server.tls()
+        def shake():
+            """None when a busy machine needs more than the two seconds."""
+            try:
+                return server.tls()
+            except OSError:
+                return None
+        done = wait_for(shake, "a handshake")
         for c in clients:
             c.wait_closed()
         # The time is not counted behind the handshake: no login is required.

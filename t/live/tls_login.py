@@ -253,11 +253,21 @@ def silence_after_handshake():
     with LoginServer("--auth-timeout", 2) as server:
         clients = [server.tls(version=VERSIONS[i % 2]) for i in range(6)]
         for c in clients[:2]:
-            c.ask_binary(LIST)
+            try:
+                c.ask_binary(LIST)
+            except (EOFError, OSError):
+                pass  # the others' handshakes took its time
         for c in clients:
             assert c.end() == "closed"
-        with server.tls() as c:
-            assert c.set(b"l", b"app secret") == b"STORED"
+
+        def is_let_in():
+            """A busy machine may need more than the two seconds."""
+            try:
+                with server.tls() as c:
+                    return c.set(b"l", b"app secret") == b"STORED"
+            except (EOFError, OSError):
+                return False
+        wait_for(is_let_in, "a login")
 
 
 # ---------------------------------------------------------------- certificates that are required
@@ -389,16 +399,20 @@ def session_of_a_short_life(server, cache_only):
     while True:
         end_s = int(time.time()) + life_s
         issue("client-short", "/CN=alice", end_s)
-        sessions = []
-        for version in (V12,) if cache_only else VERSIONS:
-            context = client_context(version, "client-short")
-            if cache_only:
-                context.options |= ssl.OP_NO_TICKET
-            session = session_of(server, context)
-            sessions.append((context, session))
-            reused = resumes(server, context, session)
+        sessions, found = [], []
+        try:
+            for version in (V12,) if cache_only else VERSIONS:
+                context = client_context(version, "client-short")
+                if cache_only:
+                    context.options |= ssl.OP_NO_TICKET
+                session = session_of(server, context)
+                sessions.append((context, session))
+                found.append(resumes(server, context, session))
+        except (AssertionError, EOFError, OSError):
+            if time.time() < end_s - 1:
+                raise
         if time.time() < end_s - 1:
-            assert reused == (True, "all"), reused
+            assert set(found) == {(True, "all")}, found
             return sessions, end_s
         life_s *= 2  # a busy machine
 

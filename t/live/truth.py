@@ -14,7 +14,8 @@ import subprocess
 import threading
 
 from accounts import Accounts
-from harness import (BUILDDIR, SLACK, Server, case, folder, free_port, run, show, wait_for)
+from harness import (BUILDDIR, PROGRAM_TIMEOUT_S, SLACK, Server, case, folder, free_port, run, show,
+                     wait_for)
 from tls_link import TlsServer, cert
 
 SECONDS = int(os.environ.get("KEEPD_TRUTH_SECONDS", "2"))
@@ -28,7 +29,8 @@ def clients(name, port, *options, seconds=SECONDS):
     command = [PROGRAM, name, "--port", port, "--seconds", seconds,
                "--clients", CLIENTS] + list(options)
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=(2 * seconds + 60) * SLACK)
+                          capture_output=True,
+                          timeout=2 * seconds * SLACK + PROGRAM_TIMEOUT_S)
     assert done.returncode == 0, done.stderr.decode()
     show(done.stdout.decode().strip())
 
