@@ -4,25 +4,14 @@
 import random
 import struct
 
-from harness import (HEADER, IS_REFERENCE, MIB, SLACK, Server, case, in_threads, packet, run,
-                     store_packet)
+from harness import (HEADER, IS_REFERENCE, MIB, SLACK, Server, answers, case, in_threads, packet,
+                     run, store_packet)
 
 EXTRAS = {0x01: 8, 0x02: 8, 0x03: 8, 0x11: 8, 0x12: 8, 0x13: 8, 0x05: 20, 0x06: 20, 0x15: 20, 0x16: 20,
           0x1c: 4, 0x1d: 4, 0x1e: 4, 0x23: 4, 0x24: 4}
 QUITS = (0x07, 0x17)
 SIGN_BODIES = (0x7fffffff, 0x80000000, 0x80000001, 0xffffffff, 0xfffffffe, 0xffffff00, 0x7ffffffe,
                0x40000001, 0xffffffe8, 0xffffffe7)
-
-
-def answers(server, data):
-    """All that comes back for data followed by the end of sending."""
-    with server.connect() as c:
-        c.try_send(data)
-        try:
-            c.finish_sending()
-        except OSError:
-            pass  # closed already
-        return c.wait_closed()
 
 
 def statuses(data):

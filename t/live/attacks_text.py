@@ -5,25 +5,14 @@ import base64
 import os
 import struct
 
-from harness import (IS_REFERENCE, MIB, SLACK, Server, case, folder, packet, run, store_packet,
-                     wait_for)
+from harness import (IS_REFERENCE, MIB, SLACK, Server, answers, case, folder, packet, run,
+                     store_packet, wait_for)
 
 DATA_COMMANDS = (b"set", b"add", b"replace", b"append", b"prepend", b"cas")
 COMMANDS = DATA_COMMANDS + (
     b"get", b"gets", b"gat", b"gats", b"incr", b"decr", b"delete", b"touch", b"mg", b"ms", b"md",
     b"ma", b"me", b"mn", b"flush_all", b"verbosity", b"version", b"stats", b"slabs", b"lru",
     b"lru_crawler", b"cache_memlimit", b"extstore", b"refresh_certs", b"watch", b"shutdown")
-
-
-def answers(server, data):
-    """All that comes back for data followed by the end of sending. The server closes: hanging fails."""
-    with server.connect() as c:
-        c.try_send(data)
-        try:
-            c.finish_sending()
-        except OSError:
-            pass  # closed already
-        return c.wait_closed()
 
 
 def goes_on(server, data):

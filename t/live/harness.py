@@ -487,6 +487,17 @@ def speak_until(server, is_over, idle_s):
                     raise
 
 
+def answers(server, data):
+    """All that comes back for data followed by the end of sending. The server closes: hanging fails."""
+    with server.connect() as c:
+        c.try_send(data)
+        try:
+            c.finish_sending()
+        except OSError:
+            pass  # closed already
+        return c.wait_closed()
+
+
 def in_threads(n, work):
     """Runs work(i) in n threads; the first exception is raised again. Returns the results."""
     results, failures = [None] * n, []
