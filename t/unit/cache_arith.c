@@ -32,9 +32,7 @@ static const struct number_row number_rows[] = {
 static enum cache_result arith(const struct cache_arith *a, uint64_t *number,
                                struct cache_item *item)
 {
-    struct cache_key k = frame_key(&f, "n");
-    bool was_created;
-    return cache_arith(f.thread, f.tenant, &k, f.now, a, number, &was_created, item);
+    return frame_arith(&f, "n", a, number, item);
 }
 
 START_TEST(number_row)

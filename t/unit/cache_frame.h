@@ -106,6 +106,15 @@ static inline enum cache_result frame_remove(struct frame *f, const char *key)
     return cache_remove(f->thread, f->tenant, &k, f->now, &remove);
 }
 
+static inline enum cache_result frame_arith(struct frame *f, const char *key,
+                                            const struct cache_arith *arith, uint64_t *number,
+                                            struct cache_item *item)
+{
+    struct cache_key k = frame_key(f, key);
+    bool was_created;
+    return cache_arith(f->thread, f->tenant, &k, f->now, arith, number, &was_created, item);
+}
+
 /* The whole value of a hit, in a buffer of the caller's. */
 static inline struct slice frame_value(const struct frame *f, const struct cache_item *item,
                                        uint8_t *buffer)

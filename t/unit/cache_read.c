@@ -134,9 +134,8 @@ START_TEST(many_gets_end_at_the_first_that_is_more)
     struct cache_store store = {.client_flags = 7, .value = SLICE("22")};
     struct cache_stored stored;
     struct cache_item item;
-    bool was_created;
     uint64_t number;
-    struct cache_key flags = frame_key(&f, "flags"), counter = frame_key(&f, "number");
+    struct cache_key flags = frame_key(&f, "flags");
     memset(large, 'x', sizeof large - 1);
     memset(chain, 'x', sizeof chain - 1);
     ck_assert_int_eq(frame_set(&f, "a", "1"), CACHE_OK);
@@ -148,9 +147,7 @@ START_TEST(many_gets_end_at_the_first_that_is_more)
     ck_assert_int_eq(frame_set(&f, "number", "41"), CACHE_OK);
     ck_assert_int_eq(frame_set_until(&f, "over", "v", NOW + 1), CACHE_OK);
     struct cache_arith arith = {.delta = 1};
-    ck_assert_int_eq(
-        cache_arith(f.thread, f.tenant, &counter, f.now, &arith, &number, &was_created, &item),
-        CACHE_OK);
+    ck_assert_int_eq(frame_arith(&f, "number", &arith, &number, &item), CACHE_OK);
     f.now = NOW + 1;
     ck_assert_uint_eq(get_many(hits, 3, _i == 1, views), 3);
     ck_assert(slice_is(slice_of(views[0].value, views[0].n_value), "1"));
@@ -271,13 +268,9 @@ START_TEST(look_sees_a_counter)
     struct cache_arith add = {.delta = 5};
     struct cache_item item;
     uint64_t number;
-    bool was_created;
-    struct cache_key key = frame_key(&f, "look");
     ck_assert_int_eq(frame_set(&f, "look", "10"), CACHE_OK);
     for (unsigned i = 0; i < 2; i++)
-        ck_assert_int_eq(
-            cache_arith(f.thread, f.tenant, &key, f.now, &add, &number, &was_created, &item),
-            CACHE_OK);
+        ck_assert_int_eq(frame_arith(&f, "look", &add, &number, &item), CACHE_OK);
     ck_assert_int_eq(look("look", &item), CACHE_OK);
     ck_assert(slice_is(slice_of(item.value, item.n_value), "20"));
     ck_assert_uint_eq(item.cas, cas_of("look"));

@@ -61,15 +61,11 @@ static void set_item(const char *key, uint32_t n, uint32_t exptime)
 
 static void make_counter(const struct shape_row *row)
 {
-    struct cache_key k = frame_key(&f, "k");
     struct cache_arith arith = {
         .creates = true, .initial = 4711, .sets_cas = row->cas != 0, .new_cas = row->cas};
     struct cache_item item;
     uint64_t number;
-    bool was_created;
-    ck_assert_int_eq(
-        cache_arith(f.thread, f.tenant, &k, f.now, &arith, &number, &was_created, &item), CACHE_OK);
-    ck_assert(was_created);
+    ck_assert_int_eq(frame_arith(&f, "k", &arith, &number, &item), CACHE_OK);
 }
 
 static void make_value(const struct shape_row *row)
@@ -258,15 +254,11 @@ END_TEST
 
 START_TEST(arith_touches_what_never_expired)
 {
-    struct cache_key k = frame_key(&f, "k");
     struct cache_arith arith = {.creates = true, .initial = 7};
     struct cache_item item;
     uint64_t number;
-    bool was_created;
     for (unsigned i = 0; i < 3; i++) {
-        ck_assert_int_eq(
-            cache_arith(f.thread, f.tenant, &k, f.now, &arith, &number, &was_created, &item),
-            CACHE_OK);
+        ck_assert_int_eq(frame_arith(&f, "k", &arith, &number, &item), CACHE_OK);
         ck_assert_uint_eq(number, 7 + i);
         ck_assert_uint_eq(item.exptime, arith.does_touch ? LATER : CACHE_NEVER);
         arith = (struct cache_arith){.delta = 1, .does_touch = true, .exptime = LATER};
