@@ -13,11 +13,10 @@
 
 #define QUEUE_BYTES 262144 /* lines that wait for the thread; as many again are being written */
 #define PATIENCE_MS 250    /* of log_destroy, with a reader that does not read */
-#define FLUSH_MS    120000 /* of log_flush: longer than a busy machine keeps the thread waiting */
 #define WAIT_MS     50     /* between two looks at a full sink */
 #define REST_MS     50     /* between two looks at lines that only repeat others */
 
-/* What stands before each line in a queue. n is 0 for a log_flush. */
+/* What stands before each line in a queue. */
 struct record {
     uint16_t n;
     uint8_t level;
@@ -30,13 +29,11 @@ struct queue {
 };
 
 struct log {
-    pthread_mutex_t lock;   /* covers the fields down to n_done */
-    pthread_cond_t filled;  /* there is something for the thread */
-    pthread_cond_t drained; /* n_done has grown */
+    pthread_mutex_t lock;  /* covers the fields down to is_wanted */
+    pthread_cond_t filled; /* there is something for the thread */
     struct queue *filling;
-    bool is_resting;           /* the thread comes by itself: what is summed need not wake it */
-    bool is_wanted;            /* there is something that need not wait for that */
-    uint64_t n_queued, n_done; /* records since the start */
+    bool is_resting; /* the thread comes by itself: what is summed need not wake it */
+    bool is_wanted;  /* there is something that need not wait for that */
 
     _Atomic uint64_t verbosity;
     _Atomic uint64_t n_dropped;
@@ -161,24 +158,20 @@ static void reopen(struct log *log)
     log->sink = fresh;
 }
 
-static uint64_t drain(struct log *log)
+static void drain(struct log *log)
 {
     struct queue *queue = log->draining;
-    uint64_t n_records = 0;
-    for (size_t at = 0; at < queue->n; n_records++) {
+    for (size_t at = 0; at < queue->n;) {
         struct record record;
         memcpy(&record, queue->bytes + at, sizeof record);
         const char *line = (const char *)queue->bytes + at + sizeof record;
         at += sizeof record + record.n;
-        if (record.n == 0)
-            continue;
         if (record.is_summed)
             write_summed(log, line, record.n);
         else
             write_line(log, record.level, line, record.n);
     }
     queue->n = 0;
-    return n_records;
 }
 
 /* Waits for records; returns after a second at most while summaries are due. */
@@ -205,19 +198,18 @@ static void *run(void *arg)
         struct queue *queue = log->filling;
         log->filling = log->draining;
         log->draining = queue;
+        bool has_lines = queue->n > 0;
         is_last = atomic_load(&log->is_stopping);
         pthread_mutex_unlock(&log->lock);
 
         log->has_written = false;
         reopen(log);
-        uint64_t n_records = drain(log);
+        drain(log);
         write_summaries(log, is_last);
         report_dropped(log);
 
         pthread_mutex_lock(&log->lock);
-        log->n_done += n_records;
-        log->is_resting = n_records > 0 && !log->has_written;
-        pthread_cond_broadcast(&log->drained);
+        log->is_resting = has_lines && !log->has_written;
         pthread_mutex_unlock(&log->lock);
     }
     return NULL;
@@ -238,12 +230,11 @@ static void enqueue(struct log *log, struct record record, const char *line)
         memcpy(queue->bytes + queue->n, &record, sizeof record);
         memcpy(queue->bytes + queue->n + sizeof record, line, record.n);
         queue->n += sizeof record + record.n;
-        log->n_queued++;
     }
     pthread_mutex_unlock(&log->lock);
     if (must_wake)
         pthread_cond_signal(&log->filled);
-    if (!has_room && record.n > 0)
+    if (!has_room)
         atomic_fetch_add_explicit(&log->n_dropped, 1, memory_order_relaxed);
 }
 
@@ -293,20 +284,6 @@ void log_reopen(struct log *log)
     pthread_mutex_lock(&log->lock);
     atomic_store(&log->wants_reopen, true);
     pthread_cond_signal(&log->filled);
-    pthread_mutex_unlock(&log->lock);
-}
-
-void log_flush(struct log *log)
-{
-    if (!log)
-        return;
-    enqueue(log, (struct record){0, LOG_LEVEL_TRACE, false}, "");
-    struct timespec until = monotonic_after(FLUSH_MS);
-    pthread_mutex_lock(&log->lock);
-    uint64_t target = log->n_queued;
-    while (log->n_done < target)
-        if (pthread_cond_timedwait(&log->drained, &log->lock, &until) == ETIMEDOUT)
-            break;
     pthread_mutex_unlock(&log->lock);
 }
 
@@ -363,7 +340,6 @@ struct log *log_create(const struct log_config *config)
     }
     MUST(pthread_mutex_init(&log->lock, NULL) == 0);
     init_condition(&log->filled);
-    init_condition(&log->drained);
     int error = start_thread(log);
     if (error == 0)
         return log;
@@ -386,7 +362,6 @@ void log_destroy(struct log **log_inout)
     pthread_join(log->thread, NULL);
     log_sink_close(&log->sink);
     pthread_cond_destroy(&log->filled);
-    pthread_cond_destroy(&log->drained);
     pthread_mutex_destroy(&log->lock);
     free_log(log);
 }

@@ -59,9 +59,6 @@ bool log_is_on(const struct log *log, enum log_level level);
 /* Lines dropped since the start because nobody took them fast enough, or writing failed. */
 uint64_t log_n_dropped(const struct log *log);
 
-/* Waits until all lines so far are written or dropped, at most two minutes. */
-void log_flush(struct log *log);
-
 /* fields end with LOG_END. All is copied before it returns; log may be NULL. */
 void log_write(struct log *log, enum log_level level, const char *event,
                const struct log_field *fields);

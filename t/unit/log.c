@@ -1,10 +1,10 @@
 #include "server/log.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/log_line.h"
@@ -70,6 +70,12 @@ START_TEST(line_ends_at_every_length)
 }
 END_TEST
 
+static void nap(void)
+{
+    static const struct timespec ms = {.tv_nsec = 1000000};
+    nanosleep(&ms, NULL);
+}
+
 static _Atomic int64_t fake_ms;
 
 static int64_t fake_clock(void *unused)
@@ -96,26 +102,41 @@ static void piped_open(struct piped *piped, uint64_t verbosity)
     close(fds[1]);
 }
 
-/* Ends the log; all that it wrote is in text. */
+/* What comes next is put behind text, if the log has not ended. */
+static bool piped_read(const struct piped *piped, char *text, size_t n_text)
+{
+    size_t n = strlen(text);
+    ssize_t n_read = read(piped->reader, text + n, n_text - 1 - n);
+    text[n + (n_read > 0 ? (size_t)n_read : 0)] = '\0';
+    return n_read > 0;
+}
+
+static void piped_read_to(const struct piped *piped, char *text, size_t n_text, const char *words)
+{
+    while (!strstr(text, words))
+        ck_assert(piped_read(piped, text, n_text));
+}
+
+/* Ends the log; what it wrote is put behind text. */
 static void piped_close(struct piped *piped, char *text, size_t n_text)
 {
-    size_t n = 0;
     log_destroy(&piped->log);
     ck_assert_ptr_null(piped->log);
-    for (;;) {
-        ssize_t n_read = read(piped->reader, text + n, n_text - 1 - n);
-        if (n_read <= 0)
-            break;
-        n += (size_t)n_read;
-    }
-    text[n] = '\0';
+    while (piped_read(piped, text, n_text))
+        ;
     close(piped->reader);
+}
+
+static void wait_for_drops(const struct log *log, uint64_t n)
+{
+    while (log_n_dropped(log) < n)
+        nap();
 }
 
 START_TEST(levels_follow_verbosity)
 {
     struct piped piped;
-    char text[4096];
+    char text[4096] = "";
     piped_open(&piped, 0);
     ck_assert(log_is_on(piped.log, LOG_LEVEL_WARNING));
     ck_assert(!log_is_on(piped.log, LOG_LEVEL_NOTICE));
@@ -138,7 +159,6 @@ START_TEST(no_log_is_a_silent_log)
     log_event(log, LOG_LEVEL_ERROR, "one", LOG_END);
     log_security(log, "two", LOG_END);
     log_set_verbosity(log, 3);
-    log_flush(log);
     log_reopen(log);
     ck_assert(!log_is_on(log, LOG_LEVEL_ERROR));
     ck_assert_uint_eq(log_n_dropped(log), 0);
@@ -149,16 +169,16 @@ END_TEST
 START_TEST(equal_lines_are_summed)
 {
     struct piped piped;
-    char text[4096];
+    char text[4096] = "";
     piped_open(&piped, 0);
     for (int i = 0; i < 1000; i++) {
         atomic_fetch_add(&fake_ms, 1);
         log_security(piped.log, "login_failed", LOG_STR("user", "bob"), LOG_END);
     }
     log_security(piped.log, "login_failed", LOG_STR("user", "eve"), LOG_END);
-    log_flush(piped.log);
+    piped_read_to(&piped, text, sizeof text, "user=eve\n");
     atomic_fetch_add(&fake_ms, LOG_REPEAT_MS);
-    log_flush(piped.log);
+    piped_read_to(&piped, text, sizeof text, "repeated=999\n");
     log_security(piped.log, "login_failed", LOG_STR("user", "bob"), LOG_END);
     piped_close(&piped, text, sizeof text);
     ck_assert_str_eq(
@@ -229,8 +249,7 @@ START_TEST(gone_reader_kills_nobody)
     close(piped.reader);
     for (int i = 0; i < 3; i++)
         log_event(piped.log, LOG_LEVEL_ERROR, "lost", LOG_END);
-    log_flush(piped.log);
-    ck_assert_uint_ge(log_n_dropped(piped.log), 3);
+    wait_for_drops(piped.log, 3);
     log_destroy(&piped.log);
 }
 END_TEST
@@ -242,8 +261,7 @@ START_TEST(bad_descriptor_kills_nobody)
         struct log *log = log_create(&(struct log_config){.path = paths[i], .fd = -1});
         ck_assert_ptr_nonnull(log);
         log_event(log, LOG_LEVEL_ERROR, "lost", LOG_END);
-        log_flush(log);
-        ck_assert_uint_ge(log_n_dropped(log), 1);
+        wait_for_drops(log, 1);
         log_destroy(&log);
     }
 }
@@ -256,12 +274,7 @@ START_TEST(dropped_lines_are_reported)
     piped_open(&piped, 0);
     while (log_n_dropped(piped.log) == 0)
         log_event(piped.log, LOG_LEVEL_ERROR, "flood", LOG_END);
-    size_t n = 0;
-    while (!strstr(text, "event=log_lines_dropped lines=")) {
-        ssize_t n_read = read(piped.reader, text + n, sizeof text - 1 - n);
-        ck_assert_int_gt(n_read, 0); /* 0: the text is full */
-        n += (size_t)n_read;
-    }
+    piped_read_to(&piped, text, sizeof text, "event=log_lines_dropped lines=");
     log_destroy(&piped.log);
     close(piped.reader);
 }
@@ -275,6 +288,15 @@ static void read_file(const char *path, char *text, size_t n_text)
     fclose(file);
 }
 
+static void wait_for_line(const char *path, const char *words)
+{
+    char text[1024] = "";
+    while (!strstr(text, words)) {
+        nap();
+        read_file(path, text, sizeof text);
+    }
+}
+
 START_TEST(file_is_appended_and_reopened)
 {
     char path[] = "/tmp/keepd-log-XXXXXX", moved[64], text[1024];
@@ -284,12 +306,13 @@ START_TEST(file_is_appended_and_reopened)
     struct log *log = log_create(&(struct log_config){.path = path, .wall_ms = fake_clock});
     ck_assert_ptr_nonnull(log);
     log_event(log, LOG_LEVEL_ERROR, "one", LOG_END);
-    log_flush(log);
+    wait_for_line(path, "event=one\n");
     ck_assert_int_eq(rename(path, moved), 0);
     log_event(log, LOG_LEVEL_ERROR, "two", LOG_END);
-    log_flush(log);
+    wait_for_line(moved, "event=two\n");
     log_reopen(log);
-    log_flush(log);
+    while (access(path, F_OK) != 0)
+        nap();
     log_event(log, LOG_LEVEL_ERROR, "three", LOG_END);
     log_destroy(&log);
     read_file(moved, text, sizeof text);
