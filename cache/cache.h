@@ -279,6 +279,22 @@ MUST_USE enum cache_result cache_store(struct cache_thread *thread, struct cache
                                        const struct cache_store *store,
                                        struct cache_stored *stored_out);
 
+/* A plain set of a value that is at hand. */
+struct cache_set {
+    struct slice value;
+    uint32_t client_flags;
+    uint32_t exptime;
+};
+
+#define CACHE_SETS_MAX 16u
+
+/* Plain sets of keys that went through cache_prefetch, at most CACHE_SETS_MAX, as long as each
+ * finds an item to take the place of, and room without more ado: returns how many were stored, in a
+ * row from the first, with their cas. What becomes of the next key, cache_store tells. */
+MUST_USE size_t cache_set_many(struct cache_thread *thread, struct cache_tenant *tenant,
+                               const struct cache_key *keys, const struct cache_set *sets, size_t n,
+                               uint32_t now, uint64_t *cas_out);
+
 /* A value that arrives in pieces goes straight to its place. The upload survives going offline; it
  * takes memory as bytes arrive, and holds back no other writer. The key is copied. */
 MUST_USE enum cache_result cache_upload_create(struct cache_thread *thread,

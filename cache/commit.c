@@ -1,7 +1,5 @@
 #include "cache/commit.h"
 
-#include "cache/horizon.h"
-
 #define CAS_RUN 1024u
 
 /* ---- the end of items ---- */
@@ -54,22 +52,6 @@ ALWAYS_INLINE struct share share_of(const struct cache *cache, struct counters *
                           (int64_t)size};
 }
 
-/* Everything about the end of an item but its counts. */
-ALWAYS_INLINE void bury(struct cache *cache, struct cache_tenant *tenant, const struct found *found,
-                        size_t size)
-{
-    const struct segment *segment = &cache->segments[found->segment];
-    item_store_state(found->item, item_load_state(found->item) | ITEM_DEAD);
-    if (UNLIKELY(segment->is_chain)) {
-        log_chain_retire(tenant, found->segment);
-        return;
-    }
-    uint32_t n_dead = log_add_dead(cache, found->segment, size);
-    horizon_add(cache, found->segment, item_load_exptime(found->item), -(int32_t)size);
-    if (UNLIKELY(n_dead == segment_position(segment)))
-        log_retire_if_spent(tenant, found->segment);
-}
-
 void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
                    const struct found *found, enum item_end why)
 {
@@ -79,7 +61,7 @@ void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
     count_items(counters, share.group, share.is_probation, -1, -share.size);
     if (why != END_REPLACED)
         count_end(counters, share.group, found->item, why);
-    bury(thread->cache, tenant, found, size);
+    item_bury(thread->cache, tenant, found, size);
 }
 
 static enum item_end end_of(enum cache_result verdict)
@@ -123,14 +105,6 @@ uint64_t cas_next(struct cache_thread *thread, uint64_t old)
 
 /* ---- publishing ---- */
 
-static void inherit(struct item *item, const struct item *old)
-{
-    if (old == NULL)
-        return;
-    unsigned hits = atomic_load_explicit(&old->hits, memory_order_relaxed);
-    atomic_store_explicit(&item->hits, (uint8_t)(hits & ITEM_HITS), memory_order_relaxed);
-}
-
 static uint64_t choose_cas(struct cache_thread *thread, const struct commit *commit,
                            const struct item *old)
 {
@@ -165,7 +139,7 @@ ALWAYS_INLINE void settle_replaced(struct cache_thread *thread, struct cache_ten
                before.is_probation == now->is_probation)) {
         counter_add(&counters->bytes, now->size - before.size);
         counter_add(&now->group->n_bytes, now->size - before.size);
-        bury(cache, tenant, old, size_old);
+        item_bury(cache, tenant, old, size_old);
         return;
     }
     count_items(counters, now->group, now->is_probation, 1, now->size);
@@ -202,7 +176,8 @@ bool commit_publish(struct cache_thread *thread, struct cache_tenant *tenant,
     item_set_cas(item, cas);
     item_store_state(item, commit->state);
     item_store_exptime(item, commit->exptime);
-    inherit(item, old->item);
+    if (old->item != NULL)
+        item_inherit(item, old->item);
     if (!place_publish(thread, place, key->hash, room->location))
         return false;
     if (UNLIKELY(room->is_chain))

@@ -5,6 +5,7 @@
 #ifndef CACHE_COMMIT_H
 #define CACHE_COMMIT_H
 
+#include "cache/horizon.h"
 #include "cache/log.h"
 #include "cache/lookup.h"
 
@@ -22,6 +23,22 @@ void count_items(struct counters *counters, struct group_counters *group, bool i
 /* Of an item that no slot points to any more; the bucket it was in is still locked. */
 void item_end_life(struct cache_thread *thread, struct cache_tenant *tenant,
                    const struct found *found, enum item_end why);
+
+/* Everything about the end of an item but its counts; likewise. */
+static inline void item_bury(struct cache *cache, struct cache_tenant *tenant,
+                             const struct found *found, size_t size)
+{
+    const struct segment *segment = &cache->segments[found->segment];
+    item_store_state(found->item, item_load_state(found->item) | ITEM_DEAD);
+    if (UNLIKELY(segment->is_chain)) {
+        log_chain_retire(tenant, found->segment);
+        return;
+    }
+    uint32_t n_dead = log_add_dead(cache, found->segment, size);
+    horizon_add(cache, found->segment, item_load_exptime(found->item), -(int32_t)size);
+    if (UNLIKELY(n_dead == segment_position(segment)))
+        log_retire_if_spent(tenant, found->segment);
+}
 
 /* Takes out an item that a reader found expired or flushed, if it is still there. */
 void item_reap(struct cache_thread *thread, struct cache_tenant *tenant,
@@ -45,6 +62,13 @@ struct commit {
 static inline bool commit_needs_exptime(const struct cache *cache, uint32_t exptime)
 {
     return exptime != CACHE_NEVER || !cache->is_evicting;
+}
+
+/* Of an item that takes another's place. */
+static inline void item_inherit(struct item *item, const struct item *old)
+{
+    unsigned hits = atomic_load_explicit(&old->hits, memory_order_relaxed);
+    atomic_store_explicit(&item->hits, (uint8_t)(hits & ITEM_HITS), memory_order_relaxed);
 }
 
 /* With the key's place open and the decision taken: publishes the new item, ends the old one.

@@ -150,6 +150,16 @@ ALWAYS_INLINE size_t put_hit(const struct request *request, const struct reply *
     return (size_t)(put(at, value) - out);
 }
 
+size_t binary_stored(const struct bare_set *set, uint64_t cas, uint8_t *out)
+{
+    memset(out, 0, BINARY_HEADER);
+    out[0] = BINARY_REPLY;
+    out[BINARY_AT_OPCODE] = set->opcode;
+    store_be32(out + BINARY_AT_OPAQUE, set->opaque);
+    store_be64(out + BINARY_AT_CAS, cas);
+    return BINARY_HEADER;
+}
+
 static size_t binary_whole(const struct request *request, const struct reply *reply,
                            struct slice value, uint8_t *out)
 {

@@ -199,6 +199,55 @@ NEVER_INLINE enum parse_result give_up_unread(struct request *out, size_t *n_con
     return PARSE_BAD;
 }
 
+enum { OPCODE_SET = 0x01, OPCODE_SETQ = 0x11, N_SET_EXTRAS = 8 };
+
+bool binary_parse_bare_set(const uint8_t *p, size_t n, struct bare_set *out, size_t *n_consumed_out)
+{
+    if (UNLIKELY(n < BINARY_HEADER || p[0] != BINARY_REQUEST))
+        return false;
+    out->opcode = p[BINARY_AT_OPCODE];
+    out->is_quiet = out->opcode == OPCODE_SETQ;
+    if (!out->is_quiet && out->opcode != OPCODE_SET)
+        return false;
+    uint32_t n_key = load_be16(p + BINARY_AT_N_KEY), n_body = load_be32(p + BINARY_AT_N_BODY);
+    uint32_t n_least = N_SET_EXTRAS + n_key;
+    if (UNLIKELY(p[BINARY_AT_N_EXTRAS] != N_SET_EXTRAS || n_key == 0 || n_key > KEY_MAX ||
+                 n_body < n_least || n_body > n - BINARY_HEADER ||
+                 load_be64(p + BINARY_AT_CAS) != 0))
+        return false;
+    const uint8_t *extras = p + BINARY_HEADER;
+    out->key = slice_of(extras + N_SET_EXTRAS, n_key);
+    out->value = extras + n_least;
+    out->n_value = n_body - n_least;
+    out->client_flags = load_be32(extras);
+    out->exptime = load_be32(extras + 4);
+    out->opaque = load_be32(p + BINARY_AT_OPAQUE);
+    out->n_head = BINARY_HEADER + n_least;
+    out->dialect = DIALECT_BINARY;
+    *n_consumed_out = BINARY_HEADER + (size_t)n_body;
+    return true;
+}
+
+void binary_set_request(const struct bare_set *set, struct request *out)
+{
+    const struct opcode_row *row = &opcode_rows[set->opcode];
+    request_clear(out);
+    out->dialect = DIALECT_BINARY;
+    out->opcode = set->opcode;
+    out->is_first = true;
+    out->is_last = true;
+    out->opaque = set->opaque;
+    out->verb = row->verb;
+    out->is_quiet = set->is_quiet;
+    out->does = row->does;
+    out->key = set->key;
+    out->client_flags = set->client_flags;
+    out->exptime = set->exptime;
+    out->n_value = set->n_value;
+    out->value = slice_of(set->value, set->n_value);
+    apply_cas(out);
+}
+
 enum parse_result binary_parse(struct parser *parser, const uint8_t *p, size_t n,
                                struct request *out, size_t *n_consumed_out)
 {

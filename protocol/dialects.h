@@ -27,6 +27,10 @@ enum parse_result text_parse(struct parser *parser, const uint8_t *p, size_t n, 
 enum parse_result binary_parse(struct parser *parser, const uint8_t *p, size_t n,
                                struct request *out, size_t *n_consumed_out);
 
+/* As bare_set_request, of a set of the dialect. */
+void text_set_request(const struct bare_set *set, struct request *out);
+void binary_set_request(const struct bare_set *set, struct request *out);
+
 typedef size_t encode_part(const struct request *, const struct reply *, uint8_t *out);
 
 /* What a dialect's `whole` does; written once, and laid out in each. A head before a value is empty
@@ -51,6 +55,10 @@ struct dialect_encoder {
     size_t (*stat)(const struct request *, struct slice name, struct slice value, uint8_t *out);
     size_t (*stat_end)(const struct request *, uint8_t *out);
 };
+
+/* encode_bare_stored for a set that is not quiet. */
+size_t text_stored(uint8_t *out);
+size_t binary_stored(const struct bare_set *set, uint64_t cas, uint8_t *out);
 
 extern const struct dialect_encoder text_encoder;
 extern const struct dialect_encoder meta_encoder;

@@ -4,6 +4,7 @@
 #ifndef PROTOCOL_ENCODE_H
 #define PROTOCOL_ENCODE_H
 
+#include "protocol/parse.h"
 #include "protocol/reply.h"
 #include "protocol/request.h"
 
@@ -34,6 +35,10 @@ size_t encode_whole(const struct request *request, const struct reply *reply, st
 /* encode_whole for the hit of a bare get; is_last: of its line, whose END follows. */
 size_t encode_bare_hit(struct slice key, uint32_t client_flags, struct slice value, bool is_last,
                        uint8_t *out);
+
+/* encode_whole for a bare set that was stored: at most ENCODE_STORED_MAX bytes. */
+#define ENCODE_STORED_MAX 24
+size_t encode_bare_stored(const struct bare_set *set, uint64_t cas, uint8_t *out);
 
 /* True when quietness hides this reply; its value must not be sent either. */
 bool encode_is_hidden(const struct request *request, const struct reply *reply);

@@ -18,3 +18,11 @@ enum parse_result parse_request(struct parser *parser, const uint8_t *p, size_t 
         return binary_parse(parser, p, n, out, n_consumed_out);
     return text_parse(parser, p, n, out, n_consumed_out);
 }
+
+void bare_set_request(const struct bare_set *set, struct request *out)
+{
+    if (set->dialect == DIALECT_BINARY)
+        binary_set_request(set, out);
+    else
+        text_set_request(set, out);
+}

@@ -69,4 +69,39 @@ MUST_USE static inline bool parse_bare_get(struct parser *parser, const uint8_t 
 /* What parse_request would have made of it. */
 void bare_get_request(const struct bare_get *get, struct request *out);
 
+/* A set of text or binary that is there with its whole value, and about which there is no more to
+ * say. */
+struct bare_set {
+    struct slice key;
+    const uint8_t *value;
+    uint32_t n_value;
+    uint32_t client_flags;
+    uint32_t exptime; /* as sent */
+    uint32_t opaque;  /* binary */
+    uint32_t n_head;  /* bytes before the value; behind it may be a trailer */
+    uint8_t opcode;   /* binary */
+    uint8_t dialect;  /* enum dialect */
+    bool is_quiet;
+};
+
+/* For a connection that speaks text, or binary: of parse_bare_set. */
+MUST_USE bool text_parse_bare_set(struct parser *parser, const uint8_t *p, size_t n,
+                                  struct bare_set *out, size_t *n_consumed_out);
+MUST_USE bool binary_parse_bare_set(const uint8_t *p, size_t n, struct bare_set *out,
+                                    size_t *n_consumed_out);
+
+/* Parses one request if it is a bare set, and its value with it; p[0..n) is not empty. False:
+ * nothing is consumed, and the request, which may be a set all the same, is parse_request's. */
+MUST_USE static inline bool parse_bare_set(struct parser *parser, const uint8_t *p, size_t n,
+                                           struct bare_set *out, size_t *n_consumed_out)
+{
+    if (p[0] == 's')
+        return parser->protocol == PROTOCOL_TEXT && parser->multiget == 0 &&
+               text_parse_bare_set(parser, p, n, out, n_consumed_out);
+    return parser->protocol == PROTOCOL_BINARY && binary_parse_bare_set(p, n, out, n_consumed_out);
+}
+
+/* What parse_request would have made of it, with its value. */
+void bare_set_request(const struct bare_set *set, struct request *out);
+
 #endif

@@ -467,43 +467,65 @@ ALWAYS_INLINE const uint8_t *take_set_end(const uint8_t *at, const uint8_t *end,
 
 /* A line of set as clients write it, without a search for its end: single spaces, short numbers,
  * and at most noreply behind them. False: it may be any line, also one that is not complete. */
-ALWAYS_INLINE bool parse_usual_set(const uint8_t *p, size_t n, struct request *out,
-                                   size_t *n_consumed_out)
+ALWAYS_INLINE bool parse_usual_set(const uint8_t *p, size_t n, struct bare_set *out)
 {
     const uint8_t *key = p + 4, *end = p + n, *at;
-    uint32_t flags, exptime, n_value;
-    bool is_quiet;
     if (UNLIKELY(n < LINE_MIN || memcmp(p, "set ", 4) != 0))
         return false;
     const uint8_t *gap = find_gap(key, end, KEY_MAX + 1);
     if (UNLIKELY(gap == NULL || *gap != ' ' || gap == key || gap - key > KEY_MAX))
         return false;
-    if (UNLIKELY((at = take_digits_word(gap + 1, end, &flags)) == NULL ||
-                 (at = take_digits_word(at, end, &exptime)) == NULL ||
-                 (at = take_digits(at, end, &n_value)) == NULL ||
-                 (at = take_set_end(at, end, &is_quiet)) == NULL))
+    if (UNLIKELY((at = take_digits_word(gap + 1, end, &out->client_flags)) == NULL ||
+                 (at = take_digits_word(at, end, &out->exptime)) == NULL ||
+                 (at = take_digits(at, end, &out->n_value)) == NULL ||
+                 (at = take_set_end(at, end, &out->is_quiet)) == NULL))
         return false;
+    out->key = slice_of(key, (size_t)(gap - key));
+    out->n_head = (uint32_t)(at - p);
+    out->dialect = DIALECT_TEXT;
+    return true;
+}
+
+bool text_parse_bare_set(struct parser *parser, const uint8_t *p, size_t n, struct bare_set *out,
+                         size_t *n_consumed_out)
+{
+    if (UNLIKELY(!parse_usual_set(p, n, out)))
+        return false;
+    size_t at_end = (size_t)out->n_head + out->n_value;
+    if (UNLIKELY(n < at_end + VALUE_TRAILER || p[at_end] != '\r' || p[at_end + 1] != '\n'))
+        return false;
+    out->value = p + out->n_head;
+    parser->n_searched = 0;
+    *n_consumed_out = at_end + VALUE_TRAILER;
+    return true;
+}
+
+void text_set_request(const struct bare_set *set, struct request *out)
+{
     const struct command_row *row = &commands[COMMAND_set];
     request_clear(out);
     out->verb = row->verb;
     out->does = row->does;
-    out->command = slice_of(p, row->n_word);
-    out->key = slice_of(key, (size_t)(gap - key));
-    out->client_flags = flags;
-    out->exptime = exptime;
-    out->n_value = n_value;
+    out->command = slice_of(row->word, row->n_word);
+    out->key = set->key;
+    out->client_flags = set->client_flags;
+    out->exptime = set->exptime;
+    out->value = slice_of(set->value, set->value == NULL ? 0 : set->n_value);
+    out->n_value = set->n_value;
     out->n_trailer = VALUE_TRAILER;
-    out->is_quiet = is_quiet;
-    *n_consumed_out = (size_t)(at - p);
-    return true;
+    out->is_quiet = set->is_quiet;
 }
 
 NEVER_INLINE enum parse_result parse_set(struct parser *parser, const uint8_t *p, size_t n,
                                          struct request *out, size_t *n_consumed_out)
 {
-    if (UNLIKELY(!parse_usual_set(p, n, out, n_consumed_out)))
+    struct bare_set set;
+    if (UNLIKELY(!parse_usual_set(p, n, &set)))
         return parse_line(parser, p, n, out, n_consumed_out);
+    set.value = NULL;
+    text_set_request(&set, out);
     parser->n_searched = 0;
+    *n_consumed_out = set.n_head;
     return PARSE_OK;
 }
 

@@ -44,6 +44,20 @@ ALWAYS_INLINE bool parse_bare(struct conn *conn, struct input *in, struct batch_
     return true;
 }
 
+/* A bare set, with its value. */
+NEVER_INLINE bool parse_set(struct conn *conn, struct input *in, struct batch_entry *entry,
+                            struct cache_key *key, struct bare_set *set)
+{
+    size_t n_consumed;
+    if (!parse_bare_set(&conn->parser, in->p + in->at, in->n - in->at, set, &n_consumed))
+        return false;
+    entry->kind = ENTRY_BARE_SET;
+    entry->is_last = true;
+    key->bytes = set->key;
+    in->at += n_consumed;
+    return true;
+}
+
 /* Of a request that no value follows. A get is neither refused nor the end of its connection: the
  * parser makes other verbs of those. */
 ALWAYS_INLINE uint8_t kind_of(const struct request *request)
@@ -89,6 +103,11 @@ NEVER_INLINE enum parse_result parse_one(struct conn *conn, struct input *in,
 void batch_make_request(struct batch *batch, size_t i)
 {
     const struct batch_entry *entry = &batch->entries[i];
+    if (entry->kind == ENTRY_BARE_SET) {
+        bare_set_request(&batch->sets[i], &batch->requests[i]);
+        batch->entries[i].kind = ENTRY_OTHER;
+        return;
+    }
     struct bare_get get = {batch->keys[i].bytes, entry->n, !entry->before.multiget, entry->is_last};
     bare_get_request(&get, &batch->requests[i]);
     batch->entries[i].kind = ENTRY_PLAIN_GET;
@@ -107,7 +126,8 @@ size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *resul
             break;
         }
         entry->start = (uint32_t)in->at;
-        if (!parse_bare(conn, in, entry, &batch->keys[n])) {
+        if (!parse_bare(conn, in, entry, &batch->keys[n]) &&
+            !parse_set(conn, in, entry, &batch->keys[n], &batch->sets[n])) {
             result = parse_one(conn, in, entry, &batch->requests[n], &is_last);
             if (result == PARSE_MORE)
                 break;

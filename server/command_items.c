@@ -26,9 +26,6 @@ static void describe(struct reply *reply, const struct cache_item *item, uint32_
     command_describe_state(reply, item, now);
 }
 
-#define ITEM_HEADER  16 /* bytes that the engine adds to key and value */
-#define ITEM_EXPTIME 4  /* and to what expires */
-
 /* ---- get ---- */
 
 ALWAYS_INLINE void count_get(const struct command *c, enum cache_result result)
@@ -376,8 +373,7 @@ static uint32_t size_stored(const struct command *c)
 {
     const struct request *r = c->request;
     bool is_joined = r->verb == VERB_APPEND || r->verb == VERB_PREPEND;
-    size_t n_exptime = r->exptime == 0 ? 0 : ITEM_EXPTIME;
-    return is_joined ? 0 : (uint32_t)(ITEM_HEADER + n_exptime + r->key.n + r->n_value);
+    return is_joined ? 0 : command_size_stored(r->key.n, r->n_value, r->exptime != 0);
 }
 
 /* Each name is a probe of its own. */

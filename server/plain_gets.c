@@ -158,7 +158,7 @@ ALWAYS_INLINE size_t n_at_once(const struct conn *conn, size_t i, size_t n)
 /* May the next be done in this turn, and at once? */
 ALWAYS_INLINE bool goes_on(const struct conn *conn, size_t i, size_t n)
 {
-    return i < n && conn->worker->batch->entries[i].kind != ENTRY_OTHER && conn->budget > 0 &&
+    return i < n && conn->worker->batch->entries[i].kind >= ENTRY_BARE_GET && conn->budget > 0 &&
            !output_is_full(&conn->worker->out);
 }
 

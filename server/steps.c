@@ -3,6 +3,7 @@
 #include "server/execute.h"
 #include "server/login.h"
 #include "server/plain_gets.h"
+#include "server/plain_sets.h"
 #include "server/probes.h"
 #include "server/stream.h"
 #include "server/tenant.h"
@@ -153,6 +154,26 @@ static enum execute_result execute_entry(struct conn *conn, const struct input *
     return result;
 }
 
+/* The kinds of entries that may go a short way now, as bits. */
+static unsigned open_kinds(const struct conn *conn)
+{
+    unsigned gets = 1u << ENTRY_BARE_GET | 1u << ENTRY_PLAIN_GET | 1u << ENTRY_META_GET;
+    return (plain_gets_are_open(conn) ? gets : 0) |
+           (plain_sets_are_open(conn) ? 1u << ENTRY_BARE_SET : 0);
+}
+
+/* The same as must_write_first for what goes a short way. */
+static inline bool must_write_before(struct conn *conn, unsigned kind)
+{
+    const struct output *out = &conn->worker->out;
+    if (kind != ENTRY_BARE_SET)
+        return output_is_full(out);
+    if (UNLIKELY(output_has_refs(out)))
+        return true;
+    cache_thread_forget(conn->worker->cache_thread);
+    return output_is_full(out);
+}
+
 static enum progress execute_batch(struct conn *conn, struct input *in)
 {
     enum parse_result result;
@@ -162,16 +183,17 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
     size_t n = batch_parse(conn, in, &result);
     struct batch *batch = conn->worker->batch;
     const struct batch_entry *entries = batch->entries;
-    bool is_asked = false, are_open = false;
+    bool is_asked = false;
+    unsigned open = 0;
     for (size_t i = 0, n_done = 1; i < n; i += n_done) {
         enum execute_result executed;
-        bool is_plain = entries[i].kind != ENTRY_OTHER;
-        if (is_plain && !is_asked) {
-            are_open = plain_gets_are_open(conn);
+        unsigned kind = entries[i].kind;
+        if (kind != ENTRY_OTHER && !is_asked) {
+            open = open_kinds(conn);
             is_asked = true;
         }
-        is_plain = is_plain && are_open;
-        if (is_plain ? output_is_full(&conn->worker->out)
+        bool is_plain = (open >> kind & 1) != 0;
+        if (is_plain ? must_write_before(conn, kind)
                      : must_write_first(conn, batch_request(batch, i))) {
             rewind_to(conn, in, &entries[i]);
             return PROGRESS_FULL;
@@ -180,10 +202,12 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             rewind_to(conn, in, &entries[i]);
             return PROGRESS_SPENT;
         }
-        if (LIKELY(is_plain)) {
+        if (LIKELY(is_plain && kind != ENTRY_BARE_SET)) {
             executed = plain_gets_execute(conn, in, i, n, &n_done);
+        } else if (is_plain && (n_done = plain_sets_execute(conn, in, i, n)) > 0) {
+            executed = EXECUTE_NEXT;
         } else {
-            struct request *request = &batch->requests[i];
+            struct request *request = batch_request(batch, i);
             executed = execute_entry(conn, in, &entries[i], request, &batch->keys[i]);
             if (request->verb != VERB_GET)
                 is_asked = false;

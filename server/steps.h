@@ -45,13 +45,14 @@ MUST_USE bool conn_keep_input(struct conn *conn);
  * PARSE_BAD (the last entry is the refusal). */
 size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *result_out);
 
-/* Makes the request of a bare get, which is a plain one from then on. */
+/* Makes the request of a bare get, which is a plain one from then on, or of a bare set. */
 void batch_make_request(struct batch *batch, size_t i);
 
-/* The request of an entry, also when it is a bare get. */
+/* The request of an entry, also when it is a bare one. */
 static inline struct request *batch_request(struct batch *batch, size_t i)
 {
-    if (UNLIKELY(batch->entries[i].kind == ENTRY_BARE_GET))
+    if (UNLIKELY(batch->entries[i].kind == ENTRY_BARE_GET ||
+                 batch->entries[i].kind == ENTRY_BARE_SET))
         batch_make_request(batch, i);
     return &batch->requests[i];
 }

@@ -27,10 +27,11 @@ struct message {
     void (*drop)(struct message *message); /* instead, when the worker has ended; may be NULL */
 };
 
-/* Whether a request may go the short way of plain gets, told once: when it was parsed. */
+/* Whether a request may go one of the short ways, told once: when it was parsed. */
 enum entry_kind {
     ENTRY_OTHER,
-    ENTRY_BARE_GET,  /* of which no struct request was made yet */
+    ENTRY_BARE_SET,  /* of which no struct request was made yet */
+    ENTRY_BARE_GET,  /* likewise; the first kind of get */
     ENTRY_PLAIN_GET, /* text or binary */
     ENTRY_META_GET,  /* a plain one */
 };
@@ -46,10 +47,12 @@ struct batch_entry {
 };
 
 /* Requests that are parsed, hashed and prefetched together. What is looked at of a bare get is the
- * entry and the key: a struct request is large, and a batch of them would fill the CPU's cache. */
+ * entry and the key, of a bare set that and the set: a struct request is large, and a batch of them
+ * would fill the CPU's cache. */
 struct batch {
     struct batch_entry entries[BATCH_MAX];
     struct cache_key keys[BATCH_MAX]; /* empty where a request has none */
+    struct bare_set sets[BATCH_MAX];
     struct request requests[BATCH_MAX];
 };
 

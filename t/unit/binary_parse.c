@@ -364,6 +364,48 @@ START_TEST(pipeline_is_followed)
 }
 END_TEST
 
+/* What is taken for a bare set, parse_request takes for the same; what is not is left alone. */
+static bool check_bare_set(size_t n)
+{
+    struct parser parser;
+    struct bare_set set;
+    struct request request, made;
+    size_t n_consumed, n_head;
+    const uint8_t *p = fence_place(&fence, packet, n);
+    parser_init(&parser, PROTOCOL_BINARY);
+    if (!parse_bare_set(&parser, p, n, &set, &n_consumed))
+        return false;
+    ck_assert_int_eq(parse_request(&parser, p, n, &request, &n_head), PARSE_OK);
+    ck_assert_uint_eq(request.verb, VERB_SET);
+    ck_assert_uint_eq(n_consumed, n_head + request.n_value);
+    ck_assert_uint_eq(set.n_head, n_head);
+    bare_set_request(&set, &made);
+    ck_assert(made.value.p == p + n_head && made.value.n == request.n_value);
+    made.value = request.value;
+    ck_assert_mem_eq(&made, &request, offsetof(struct request, raw_key));
+    return true;
+}
+
+START_TEST(bare_sets_are_like_any)
+{
+    static const uint16_t n_keys[] = {0, 1, 250, 251};
+    static const uint8_t n_extras[] = {0, 4, 8, 9};
+    unsigned opcode = (unsigned)_i;
+    bool is_set = opcode == 0x01 || opcode == 0x11;
+    for (size_t i = 0; i < N_ROWS(n_keys); i++)
+        for (size_t k = 0; k < N_ROWS(n_extras); k++) {
+            bool is_bare = is_set && n_extras[k] == 8 && n_keys[i] > 0 && n_keys[i] < 251;
+            size_t n = 3 + binary_packet_build((uint8_t)opcode, n_extras[k], n_keys[i], 3, packet);
+            store_be32(packet + 12, 0x12345678);
+            ck_assert_int_eq(check_bare_set(n), is_bare);
+            for (size_t n_here = 1; is_set && n_here < n; n_here++)
+                ck_assert(!check_bare_set(n_here));
+            store_be64(packet + 16, 1);
+            ck_assert(!check_bare_set(n));
+        }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("binary_parse");
@@ -381,6 +423,7 @@ int main(void)
     tcase_add_loop_test(tc, cas_row, 0, N_ROWS(cas_rows));
     tcase_add_test(tc, keys_may_hold_any_byte);
     tcase_add_test(tc, pipeline_is_followed);
+    tcase_add_loop_test(tc, bare_sets_are_like_any, 0, 256);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

@@ -239,6 +239,160 @@ START_TEST(without_cas_everything_is_0)
 }
 END_TEST
 
+/* ---- many sets ---- */
+
+#define N_MANY_KEYS 24u
+
+struct many {
+    struct frame frame;
+    char names[N_MANY_KEYS][8];
+    uint64_t cas[N_MANY_KEYS];
+    bool is_one_by_one;
+};
+
+struct wish {
+    unsigned key;
+    struct cache_set set;
+};
+
+static void store_one(struct many *m, const struct cache_key *key, const struct wish *wish)
+{
+    struct cache_store store = {.client_flags = wish->set.client_flags,
+                                .exptime = wish->set.exptime,
+                                .value = wish->set.value};
+    struct cache_stored stored;
+    ck_assert_int_eq(
+        cache_store(m->frame.thread, m->frame.tenant, key, m->frame.now, &store, &stored),
+        CACHE_OK);
+    m->cas[wish->key] = stored.cas;
+}
+
+/* As a server does it. Returns how many did not need to be stored one by one. */
+static size_t store_all(struct many *m, const struct wish *wishes, size_t n)
+{
+    struct cache_key keys[CACHE_SETS_MAX];
+    struct cache_set sets[CACHE_SETS_MAX];
+    uint64_t cas[CACHE_SETS_MAX];
+    size_t n_many = 0;
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = frame_key(&m->frame, m->names[wishes[i].key]);
+        sets[i] = wishes[i].set;
+    }
+    cache_prefetch(m->frame.cache, m->frame.tenant, keys, n);
+    for (size_t i = 0; i < n; i++) {
+        size_t n_done = m->is_one_by_one
+                            ? 0
+                            : cache_set_many(m->frame.thread, m->frame.tenant, &keys[i], &sets[i],
+                                             n - i, m->frame.now, cas);
+        for (size_t k = 0; k < n_done; k++)
+            m->cas[wishes[i + k].key] = cas[k];
+        n_many += n_done;
+        i += n_done;
+        if (i < n)
+            store_one(m, &keys[i], &wishes[i]);
+    }
+    return n_many;
+}
+
+static unsigned draw(uint64_t *random, unsigned n)
+{
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(*random >> 33) % n;
+}
+
+static const uint8_t many_values[200000];
+
+static struct wish draw_wish(uint64_t *random, uint32_t now)
+{
+    static const uint32_t sizes[] = {0, 10, 100, 150, 230, 260, 1500, 65536, 150000};
+    static const uint32_t ends[] = {CACHE_NEVER, CACHE_NEVER, CACHE_NEVER, CACHE_PAST, 3, 100};
+    uint32_t end = ends[draw(random, N_ROWS(ends))];
+    unsigned n_kinds = draw(random, 3) == 0 ? N_ROWS(sizes) : 4;
+    size_t n_value = sizes[draw(random, n_kinds)];
+    return (struct wish){.key = draw(random, N_MANY_KEYS),
+                         .set = {.value = slice_of(many_values, n_value),
+                                 .client_flags = draw(random, 4) == 0 ? 7 : 0,
+                                 .exptime = end > CACHE_PAST ? now + end : end}};
+}
+
+/* What else happens between the batches, the same in both. */
+static void disturb(struct many *m, unsigned what, unsigned key)
+{
+    struct cache_access touch = {.does_touch = true, .exptime = m->frame.now + 50};
+    struct cache_item item;
+    if (what == 0)
+        (void)frame_remove(&m->frame, m->names[key]);
+    else if (what == 1)
+        (void)frame_access(&m->frame, m->names[key], &touch, &item);
+    else if (what == 2)
+        m->frame.now += 2;
+    else if (what == 3)
+        cache_flush(m->frame.tenant, 0);
+    frame_turn(&m->frame);
+}
+
+static void check_alike(struct many *a, struct many *b)
+{
+    struct cache_stats x, y;
+    for (unsigned i = 0; i < N_MANY_KEYS; i++) {
+        struct cache_item p, q;
+        enum cache_result result = frame_get(&a->frame, a->names[i], &p);
+        ck_assert_int_eq(frame_get(&b->frame, b->names[i], &q), result);
+        if (result != CACHE_OK)
+            continue;
+        ck_assert_uint_eq(p.cas, a->cas[i]);
+        ck_assert_uint_eq(q.cas, b->cas[i]);
+        ck_assert_uint_eq(p.cas, q.cas);
+        ck_assert_uint_eq(p.n_value, q.n_value);
+        ck_assert_uint_eq(p.exptime, q.exptime);
+        ck_assert_uint_eq(p.client_flags, q.client_flags);
+        ck_assert_uint_eq(p.last_access, q.last_access);
+    }
+    cache_stats_read(a->frame.cache, a->frame.tenant, &x);
+    cache_stats_read(b->frame.cache, b->frame.tenant, &y);
+    ck_assert_uint_eq(x.curr_items, y.curr_items);
+    ck_assert_uint_eq(x.bytes, y.bytes);
+    ck_assert_uint_eq(x.total_items, y.total_items);
+    ck_assert_uint_eq(x.reclaimed, y.reclaimed);
+}
+
+/* Sets in one call, some of which meet keys that are not there, expired, flushed, of another size,
+ * in a chain, or twice in the call: all is as if they had come one by one. */
+START_TEST(many_are_like_one_by_one)
+{
+    struct cache_config config = frame_config(16 << 20);
+    struct many many = {.is_one_by_one = false}, one = {.is_one_by_one = true};
+    uint64_t random = 1;
+    size_t n_many = 0;
+    config.has_cas = _i != 1;
+    config.is_evicting = _i != 2;
+    frame_open(&many.frame, &config);
+    frame_open(&one.frame, &config);
+    for (unsigned i = 0; i < N_MANY_KEYS; i++) {
+        snprintf(many.names[i], sizeof many.names[i], "key-%u", i);
+        memcpy(one.names[i], many.names[i], sizeof one.names[i]);
+    }
+    for (unsigned round = 0; round < 3000; round++) {
+        struct wish wishes[CACHE_SETS_MAX];
+        size_t n = 1 + draw(&random, CACHE_SETS_MAX);
+        for (size_t i = 0; i < n; i++)
+            wishes[i] = draw_wish(&random, many.frame.now);
+        n_many += store_all(&many, wishes, n);
+        (void)store_all(&one, wishes, n);
+        unsigned what = draw(&random, 3) == 0 ? draw(&random, 4) : 4;
+        unsigned key = draw(&random, N_MANY_KEYS);
+        if (what == 3 && draw(&random, 8) != 0)
+            what = 4;
+        disturb(&many, what, key);
+        disturb(&one, what, key);
+        check_alike(&many, &one);
+    }
+    ck_assert_uint_gt(n_many, 1000);
+    frame_close(&many.frame);
+    frame_close(&one.frame);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tc;
@@ -254,5 +408,6 @@ int main(void)
     tcase_add_test(tc, cas_chosen_by_client);
     tcase_add_test(tc, lower_cas_stores_stale);
     tcase_add_test(tc, without_cas_everything_is_0);
+    tcase_add_loop_test(tc, many_are_like_one_by_one, 0, 3);
     return unit_run(suite);
 }

@@ -194,6 +194,48 @@ static void do_set(struct worker *w, uint32_t key, uint32_t now)
         wrong(w, "set refused");
 }
 
+/* Small values of several keys of this writer in one call, those that it leaves one by one. */
+static void do_set_many(struct worker *w, uint32_t key, uint32_t now)
+{
+    enum { N = CACHE_SETS_MAX, SIZE_MAX_HERE = 256 };
+    static _Thread_local uint8_t values[N][SIZE_MAX_HERE];
+    char texts[N][32];
+    struct cache_key keys[N];
+    struct cache_set sets[N];
+    uint32_t numbers[N], versions[N];
+    uint64_t cas[N];
+    size_t n = 1 + random_below(w, N);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t n_value = (uint32_t)sizeof(struct head) + random_below(w, SIZE_MAX_HERE - 20);
+        numbers[i] = (key + random_below(w, 40) * N_THREADS) % N_KEYS;
+        keys[i] = key_of(w, texts[i], "v", numbers[i]);
+        versions[i] = atomic_load(&models[numbers[i]].started) + 1;
+        make_value(values[i], numbers[i], versions[i], n_value);
+        sets[i] = (struct cache_set){.value = {values[i], n_value},
+                                     .exptime = random_below(w, 3) ? 0 : now + random_below(w, 5)};
+        atomic_store(&models[numbers[i]].started, versions[i]);
+    }
+    cache_prefetch(w->frame.cache, w->frame.tenant, keys, n);
+    for (size_t i = 0; i < n; i++) {
+        size_t n_done =
+            cache_set_many(w->frame.thread, w->frame.tenant, &keys[i], &sets[i], n - i, now, cas);
+        for (; n_done > 0; n_done--, i++)
+            atomic_store(&models[numbers[i]].done, versions[i]);
+        if (i == n)
+            break;
+        struct cache_store store = {.exptime = sets[i].exptime, .value = sets[i].value};
+        struct cache_stored stored;
+        enum cache_result result =
+            cache_store(w->frame.thread, w->frame.tenant, &keys[i], now, &store, &stored);
+        if (result == CACHE_OK)
+            atomic_store(&models[numbers[i]].done, versions[i]);
+        else if (result == CACHE_NO_MEMORY)
+            w->n_no_memory++;
+        else
+            wrong(w, "set refused");
+    }
+}
+
 static void do_remove(struct worker *w, uint32_t key, uint32_t now)
 {
     char text[32];
@@ -217,8 +259,10 @@ static void *work_on_values(void *arg)
             frame_turn(&w->frame);
         if (dice < 60)
             do_get(w, random_below(w, N_KEYS), now);
-        else if (dice < 95)
+        else if (dice < 85)
             do_set(w, key, now);
+        else if (dice < 95)
+            do_set_many(w, key, now);
         else
             do_remove(w, key, now);
     }

@@ -157,6 +157,30 @@ START_TEST(bare_hit_is_like_any)
 }
 END_TEST
 
+/* Likewise that a bare set was stored, in each dialect that has bare sets. */
+START_TEST(bare_stored_is_like_any)
+{
+    static const uint8_t opcodes[] = {0x01, 0x11};
+    struct reply reply = {.status = STATUS_STORED, .cas = 0x123456789abcdef0};
+    uint8_t out[2][ENCODE_HEAD_MAX + ENCODE_TAIL_MAX];
+    struct request request;
+    for (unsigned i = 0; i < 4; i++) {
+        bool is_quiet = i % 2 != 0;
+        struct bare_set set = {.key = SLICE("key"),
+                               .opaque = 0xfedcba98,
+                               .opcode = opcodes[is_quiet],
+                               .dialect = i < 2 ? DIALECT_TEXT : DIALECT_BINARY,
+                               .is_quiet = is_quiet};
+        bare_set_request(&set, &request);
+        size_t n = encode_whole(&request, &reply, (struct slice){0}, out[0]);
+        size_t n_bare = encode_bare_stored(&set, reply.cas, out[1]);
+        ck_assert(slice_equal(slice_of(out[0], n), slice_of(out[1], n_bare)));
+        ck_assert_uint_le(n_bare, ENCODE_STORED_MAX);
+        ck_assert_int_eq(n == 0, is_quiet);
+    }
+}
+END_TEST
+
 START_TEST(stat_lines)
 {
     struct request request = {.verb = VERB_STATS, .dialect = (uint8_t)(_i ? DIALECT_META : 0)};
@@ -178,6 +202,7 @@ int main(void)
     tcase_add_loop_test(tc, status_line, 0, N_STATUSES);
     tcase_add_test(tc, longest_value_line_fits);
     tcase_add_test(tc, bare_hit_is_like_any);
+    tcase_add_test(tc, bare_stored_is_like_any);
     tcase_add_loop_test(tc, stat_lines, 0, 2);
     suite_add_tcase(suite, tc);
     return unit_run(suite);

@@ -530,6 +530,78 @@ static void check_set(struct fence *fence, const char *line, size_t n)
     check_same(&request, &other);
 }
 
+/* What is taken for a bare set, parse_request takes for the same; what is not is left alone. */
+static bool check_bare_set(struct fence *fence, const char *bytes, size_t n)
+{
+    struct bare_set set;
+    struct request request, made;
+    struct parser parser, other, before;
+    size_t n_consumed = 0, n_head = 0;
+    const uint8_t *p = fence_place(fence, bytes, n);
+    parser_init(&parser, PROTOCOL_TEXT);
+    parser.n_searched = 1;
+    other = before = parser;
+    if (!parse_bare_set(&parser, p, n, &set, &n_consumed)) {
+        ck_assert_mem_eq(&parser, &before, sizeof before);
+        return false;
+    }
+    ck_assert_int_eq(parse_request(&other, p, n, &request, &n_head), PARSE_OK);
+    ck_assert_mem_eq(&parser, &other, sizeof other);
+    ck_assert_uint_eq(n_consumed, n_head + request.n_value + request.n_trailer);
+    ck_assert_uint_eq(n_head, set.n_head);
+    bare_set_request(&set, &made);
+    check_same(&made, &request);
+    ck_assert(made.key.p == request.key.p && made.value.p == p + n_head);
+    ck_assert_uint_eq(made.value.n, request.n_value);
+    return true;
+}
+
+START_TEST(bare_sets_are_like_any)
+{
+    static const struct {
+        const char *bytes;
+        bool is_bare;
+    } rows[] = {
+        {"set 0123456789abcdef 0 0 3\r\nabc\r\n", true},
+        {"set 0123456789abcdef 7 300 3 noreply\r\nabc\r\n", true},
+        {"set k 0 0 0\r\n\r\n", false}, /* too few bytes behind its key */
+        {"set k 0 0 0\r\n\r\nset k 0 0 0\r\n\r\n", true},
+        {"set 0123456789abcdef 0 0 3\r\nabcd\r\n", false},
+        {"set 0123456789abcdef 0 0 3\r\nabc\n\n", false},
+        {"set 0123456789abcdef 0 -1 3\r\nabc\r\n", false},
+        {"set 0123456789abcdef 0 0 999999999\r\nabc\r\n", false},
+        {"set 0123456789abcdef 0 0 2147483647\r\nabc\r\n", false},
+        {"add 0123456789abcdef 0 0 3\r\nabc\r\n", false},
+    };
+    struct fence fence = fence_create(512);
+    size_t n = strlen(rows[_i].bytes), n_least = n;
+    ck_assert_int_eq(check_bare_set(&fence, rows[_i].bytes, n), rows[_i].is_bare);
+    while (n_least > 1 && check_bare_set(&fence, rows[_i].bytes, n_least - 1))
+        n_least--;
+    for (size_t n_here = 1; n_here < n_least; n_here++)
+        ck_assert(!check_bare_set(&fence, rows[_i].bytes, n_here));
+    fence_destroy(&fence);
+}
+END_TEST
+
+/* Neither on a line of keys, nor before it is known that text is spoken. */
+START_TEST(bare_set_waits)
+{
+    static const uint8_t line[] = "set 0123456789abcdef 0 0 3\r\nabc\r\n";
+    struct parser parser;
+    struct bare_set set;
+    size_t n_consumed;
+    parser_init(&parser, PROTOCOL_AUTO);
+    ck_assert(!parse_bare_set(&parser, line, sizeof line - 1, &set, &n_consumed));
+    parser_init(&parser, PROTOCOL_BINARY);
+    ck_assert(!parse_bare_set(&parser, line, sizeof line - 1, &set, &n_consumed));
+    parser_init(&parser, PROTOCOL_TEXT);
+    ck_assert(parse_bare_set(&parser, line, sizeof line - 1, &set, &n_consumed));
+    parser.multiget = 1;
+    ck_assert(!parse_bare_set(&parser, line, sizeof line - 1, &set, &n_consumed));
+}
+END_TEST
+
 START_TEST(sets_are_like_any)
 {
     static const char *const keys[] = {"",   "k",     "0123456789abcde", "0123456789abcdef\r0",
@@ -643,6 +715,8 @@ int main(void)
     tcase_add_loop_test(tc, bare_gets_are_like_any, 0, 4);
     tcase_add_loop_test(tc, sets_are_like_any, 0, 6);
     tcase_add_test(tc, bare_get_waits);
+    tcase_add_loop_test(tc, bare_sets_are_like_any, 0, 10);
+    tcase_add_test(tc, bare_set_waits);
     tcase_add_test(tc, parser_rewinds);
     tcase_add_test(tc, stale_memo_does_no_harm);
     suite_add_tcase(suite, tc);

@@ -1,0 +1,19 @@
+/* plain_sets.h - the short way of sets that replace a value, and are told no more than that. What
+ * execute and command_store ask for each request is asked once here, or has one answer only. Owns:
+ * nothing.   Thread: the connection's worker, online. Never: is needed: the long way does the same.
+ */
+#ifndef SERVER_PLAIN_SETS_H
+#define SERVER_PLAIN_SETS_H
+
+#include "server/conn.h"
+
+/* May bare sets go the short way? Not when somebody wants to see or count each of them, and not
+ * without the right to write. Any other request may change that. */
+MUST_USE bool plain_sets_are_open(const struct conn *conn);
+
+/* Carries out the bare sets of the worker's batch from entry i on, up to entry n at most, while the
+ * turn's budget lasts and what they ask for is simple. Returns how many; 0: this one goes the long
+ * way. */
+MUST_USE size_t plain_sets_execute(struct conn *conn, const struct input *in, size_t i, size_t n);
+
+#endif
