@@ -1,6 +1,5 @@
 #include "server/log_line.h"
 
-#include <stdio.h>
 #include <time.h>
 
 #include "base/number.h"
@@ -90,16 +89,26 @@ static void put_number(struct line *line, uint64_t number)
     put(line, (const char *)digits, number_render_u64(digits, number));
 }
 
+/* n digits, with zeros before them. */
+static void stamp_digits(char *out, size_t n, int64_t number)
+{
+    for (; n > 0; number /= 10)
+        out[--n] = (char)('0' + number % 10);
+}
+
 void log_line_stamp(int64_t wall_ms, char out[LOG_TIME_SIZE])
 {
-    char room[LOG_TIME_SIZE + 64];
     struct tm parts;
     time_t seconds = (time_t)(wall_ms / 1000);
     gmtime_r(&seconds, &parts);
-    snprintf(room, sizeof room, "time=%04d-%02d-%02dT%02d:%02d:%02d.%03dZ ", parts.tm_year + 1900,
-             parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-             (int)(wall_ms % 1000));
-    memcpy(out, room, LOG_TIME_SIZE);
+    memcpy(out, "time=yyyy-mm-ddThh:mm:ss.mmmZ ", LOG_TIME_SIZE);
+    stamp_digits(out + 5, 4, parts.tm_year + 1900);
+    stamp_digits(out + 10, 2, parts.tm_mon + 1);
+    stamp_digits(out + 13, 2, parts.tm_mday);
+    stamp_digits(out + 16, 2, parts.tm_hour);
+    stamp_digits(out + 19, 2, parts.tm_min);
+    stamp_digits(out + 22, 2, parts.tm_sec);
+    stamp_digits(out + 25, 3, wall_ms % 1000);
 }
 
 size_t log_line_render(enum log_level level, const char *event, const struct log_field *fields,
