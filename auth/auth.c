@@ -2,6 +2,7 @@
 #include "auth/state.h"
 #include "auth/verifier.h"
 
+#include "base/number.h"
 #include "base/random.h"
 
 #include <arpa/inet.h>
@@ -126,6 +127,8 @@ static bool publish(struct auth *auth, struct users *users, int64_t wall_s, size
         atomic_store(&auth->generation, users->generation);
     }
     pthread_mutex_unlock(&auth->lock);
+    if (auth->remembered != NULL)
+        remembered_forget(auth->remembered);
     if (old != NULL)
         users_drop(&old);
     return is_good;
@@ -173,11 +176,29 @@ const struct rule *auth_find_rule(const struct users *users, const struct auth_n
 
 /* ---- telling ---- */
 
+/* What does not fit is cut. */
+static void copy_text(const char *text, char *out, size_t size)
+{
+    size_t n = strnlen(text, size - 1);
+    memcpy(out, text, n);
+    out[n] = '\0';
+}
+
+/* "203.0.113.9", for each login: without printf. */
+static void ipv4_text(const uint8_t *ip, char *out)
+{
+    size_t n = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        n += number_render_u64((uint8_t *)out + n, ip[i]);
+        out[n++] = i < 3 ? '.' : '\0';
+    }
+}
+
 void auth_address_text(const struct auth_address *address, char *out)
 {
-    snprintf(out, 48, "unix");
+    copy_text("unix", out, 48);
     if (address->family == AUTH_PEER_IPV4)
-        (void)inet_ntop(AF_INET, address->ip, out, 48);
+        ipv4_text(address->ip, out);
     else if (address->family == AUTH_PEER_IPV6)
         (void)inet_ntop(AF_INET6, address->ip, out, 48);
 }
@@ -190,8 +211,8 @@ void auth_tell(struct auth *auth, enum auth_event_kind kind, uint32_t tenant, st
     size_t n = user.n < AUTH_NAME_MAX ? user.n : AUTH_NAME_MAX;
     for (size_t i = 0; i < n; i++)
         record.user[i] = user.p[i] != '\0' ? (char)user.p[i] : '?';
-    snprintf(record.mechanism, sizeof record.mechanism, "%s", mechanism);
-    snprintf(record.reason, sizeof record.reason, "%s", reason);
+    copy_text(mechanism, record.mechanism, sizeof record.mechanism);
+    copy_text(reason, record.reason, sizeof record.reason);
     if (address != NULL)
         auth_address_text(address, record.address);
     /* Denials have rings of their own. */
@@ -312,12 +333,31 @@ static bool start_cyrus(struct auth *auth, struct auth_error *error_out)
     return check_installed(auth, error_out);
 }
 
+/* Passwords are kept in mind only where sasldb alone decides: its file tells when it changes. */
+static bool open_memory(struct auth *auth)
+{
+    const char *path = auth_sasldb_path(auth);
+    if (path == NULL)
+        return true;
+    auth->remembered = remembered_create(path);
+    return auth->remembered != NULL;
+}
+
 static bool load_first(struct auth *auth, struct auth_now now, struct auth_error *error_out)
 {
     size_t n_revoked;
     struct users *users =
         users_load(auth->config.tenants_path, auth->config.text_path, &auth->keys, error_out);
     return users != NULL && publish(auth, users, now.wall_s, &n_revoked, error_out);
+}
+
+static struct tag_key *make_key(void)
+{
+    uint8_t bytes[VERIFIER_TAG_SIZE];
+    random_fill(bytes, sizeof bytes);
+    struct tag_key *key = tag_key_create(bytes);
+    secret_wipe(bytes, sizeof bytes);
+    return key;
 }
 
 struct auth *auth_create(const struct auth_config *config, struct auth_now now,
@@ -329,16 +369,20 @@ struct auth *auth_create(const struct auth_config *config, struct auth_now now,
         free(auth);
         return NULL;
     }
-    random_fill(&auth->keys, sizeof auth->keys);
+    auth->keys = (struct users_keys){make_key(), make_key()};
     auth->rings = rings_create();
     auth->throttle = throttle_create();
     if (!copy_config(auth, config) || auth->rings == NULL || auth->throttle == NULL ||
-        !verifier_rehearse()) {
+        auth->keys.tag == NULL || auth->keys.fake == NULL || !verifier_rehearse()) {
         users_error(error_out, "auth", 0, "out of memory");
         goto fail;
     }
     if (!load_first(auth, now, error_out) || !start_cyrus(auth, error_out))
         goto fail;
+    if (!open_memory(auth)) {
+        users_error(error_out, "auth", 0, "out of memory");
+        goto fail;
+    }
     auth->pool = pool_create(auth->config.n_threads, auth->config.queue_max);
     if (auth->pool == NULL) {
         users_error(error_out, "auth", 0, "the auth threads cannot be started");
@@ -362,6 +406,7 @@ void auth_destroy(struct auth **auth)
     sasl_conf_close(&a->conf);
     if (a->users != NULL)
         users_drop(&a->users);
+    remembered_destroy(&a->remembered);
     throttle_destroy(&a->throttle);
     rings_destroy(&a->rings);
     for (size_t i = 0; i < a->n_tenant_names; i++)
@@ -370,7 +415,8 @@ void auth_destroy(struct auth **auth)
     free(a->tenant_ids.slots);
     for (unsigned i = 0; (string = config_strings(&a->config, i)) != NULL; i++)
         free((char *)(uintptr_t)*string);
-    secret_wipe(&a->keys, sizeof a->keys);
+    tag_key_destroy(&a->keys.tag);
+    tag_key_destroy(&a->keys.fake);
     pthread_mutex_destroy(&a->lock);
     free(a);
 }

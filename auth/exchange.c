@@ -121,15 +121,20 @@ static const char *why_failed(const struct auth_session *session)
 
 /* ---- what cyrus asks ---- */
 
+/* Ours are checked against our files only. */
+static bool is_outside_name(const struct users *users, struct slice plain)
+{
+    const struct user *user = users_find(users, plain);
+    return (user == NULL || user->n_secrets == 0) && users_find_text(users, plain) == NULL;
+}
+
 static bool host_name(void *arg, struct slice name, bool *is_good_out)
 {
     struct auth_session *session = arg;
     set_user(session, name);
     /* cyrus would strip white space, and then another name than the client's would log in. */
     *is_good_out = users_name_fault(name) == NULL;
-    struct slice plain = auth_plain_name(session->auth, session->users, name);
-    const struct user *user = users_find(session->users, plain);
-    return (user == NULL || user->n_secrets == 0) && users_find_text(session->users, plain) == NULL;
+    return is_outside_name(session->users, auth_plain_name(session->auth, session->users, name));
 }
 
 static bool host_password(void *arg, struct slice name, struct slice password)
@@ -202,6 +207,25 @@ static bool is_admitted(struct auth_session *session, uint64_t now_ms, uint64_t 
     return false;
 }
 
+/* ---- what sasldb has proven ---- */
+
+static bool begin_outside(const struct auth_session *session, struct file_mark *mark_out)
+{
+    return session->auth->remembered != NULL &&
+           remembered_begin(session->auth->remembered, mark_out);
+}
+
+static void keep_outside(const struct auth_session *session, struct slice name,
+                         struct slice password, const struct file_mark *mark)
+{
+    const struct auth *auth = session->auth;
+    uint8_t tag[VERIFIER_TAG_SIZE];
+    struct slice plain = auth_plain_name(auth, session->users, name);
+    if (password_tag(&auth->keys, plain, password, tag))
+        remembered_keep(auth->remembered, tag, mark, session->now.wall_s);
+    secret_wipe(tag, sizeof tag);
+}
+
 /* ---- SASL ---- */
 
 static struct slice data_of(const struct auth_session *session)
@@ -246,12 +270,17 @@ static enum session_turn deliver(struct auth_session *session, uint64_t now_ms,
     bool is_first = session->n_steps++ == 0;
     if (session->n_steps > SESSION_STEPS_MAX)
         return fail(session, "too many steps", false, now_ms);
+    struct file_mark mark;
+    bool may_keep =
+        session->mechanism == MECHANISM_PLAIN && data.n > 0 && begin_outside(session, &mark);
     enum cyrus_result result = is_first ? cyrus_first(session->exchange, data, &out)
                                         : cyrus_next(session->exchange, data, &out);
     if (result == CYRUS_MORE)
         return more(session, out);
     if (result == CYRUS_FAILED)
         return fail(session, why_failed(session), session->is_admitted, now_ms);
+    if (may_keep && !session->has_proof)
+        keep_outside(session, parts.user, parts.password, &mark);
     return succeed(session, out, now_ms);
 }
 
@@ -344,15 +373,19 @@ static bool check_outside(struct auth_session *session, struct slice name, struc
     if (!session->auth->config.has_sasl || session->auth->cyrus == NULL ||
         !host_name(session, name, &is_good) || !is_good)
         return false;
+    struct file_mark mark;
+    bool may_keep = begin_outside(session, &mark);
     session->mechanism = MECHANISM_PLAIN;
-    return open_cyrus(session, false, NULL) &&
-           cyrus_check_outside(session->exchange, name, password);
+    bool is_right =
+        open_cyrus(session, false, NULL) && cyrus_check_outside(session->exchange, name, password);
+    if (is_right && may_keep)
+        keep_outside(session, name, password, &mark);
+    return is_right;
 }
 
 static enum session_turn text_login(struct auth_session *session, uint64_t now_ms,
                                     uint64_t *start_ms_out)
 {
-    struct auth *auth = session->auth;
     struct slice line = data_of(session);
     const uint8_t *space = line.n > 0 ? memchr(line.p, ' ', line.n) : NULL;
     enum session_turn turn;
@@ -362,8 +395,7 @@ static enum session_turn text_login(struct auth_session *session, uint64_t now_m
     set_user(session, name);
     if (name.n > AUTH_NAME_MAX || memchr(line.p, '\0', line.n) != NULL)
         return fail(session, "malformed user or password", false, now_ms);
-    if (auth->config.text_path == NULL && !auth_transport_is_private(&session->transport) &&
-        !auth->config.is_plain_allowed)
+    if (!auth_is_text_allowed(session->auth, &session->transport))
         return fail(session, obstacle_reasons[OBSTACLE_CLEAR_TEXT], false, now_ms);
     if (!is_admitted(session, now_ms, start_ms_out, &turn))
         return turn;
@@ -440,4 +472,54 @@ enum session_turn exchange_run(struct auth_session *session, uint64_t now_ms,
     if (session->outcome.verdict != AUTH_CONTINUE)
         exchange_close(session);
     return TURN_FINISHED;
+}
+
+/* ---- at once ---- */
+
+static enum password_answer recall(struct auth_session *session, struct users *users,
+                                   struct slice name, struct slice password, bool *has_proof_out)
+{
+    struct auth *auth = session->auth;
+    struct slice plain = auth_plain_name(auth, users, name);
+    uint8_t tag[VERIFIER_TAG_SIZE];
+    if (!password_tag(&auth->keys, plain, password, tag))
+        return PASSWORD_OPEN;
+    enum password_answer answer =
+        password_recall(users, tag, plain, session->now.wall_s, &session->proof);
+    *has_proof_out = answer == PASSWORD_RIGHT;
+    if (answer != PASSWORD_RIGHT && auth->config.has_sasl) {
+        bool is_proven = auth->remembered != NULL && is_outside_name(users, plain) &&
+                         remembered_holds(auth->remembered, tag);
+        answer = is_proven ? PASSWORD_RIGHT : PASSWORD_OPEN;
+    }
+    secret_wipe(tag, sizeof tag);
+    return answer;
+}
+
+bool exchange_try(struct auth_session *session, struct slice name, struct slice password,
+                  uint64_t now_ms)
+{
+    struct auth *auth = session->auth;
+    bool has_proof = false;
+    /* A guesser who has to wait learns nothing before the wait. */
+    if (!throttle_is_free(auth->throttle, &session->transport.address, name, now_ms))
+        return false;
+    exchange_close(session);
+    session->state = EXCHANGE_NONE;
+    session->users = auth_users_take(auth);
+    enum password_answer answer = recall(session, session->users, name, password, &has_proof);
+    if (answer == PASSWORD_OPEN) {
+        exchange_close(session);
+        return false;
+    }
+    session->has_proof = has_proof;
+    set_user(session, name);
+    if (answer == PASSWORD_RIGHT) {
+        auth_count(&auth->n_cache_hits, session->proof.kind != PROOF_TEXT || !has_proof);
+        (void)succeed(session, slice_of(NULL, 0), now_ms);
+    } else {
+        (void)fail(session, wrong_credential(session), true, now_ms);
+    }
+    exchange_close(session);
+    return true;
 }

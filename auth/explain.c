@@ -5,6 +5,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#define DEFAULT_SASLDB "/etc/sasldb2"
+
 /* ---- what is offered to a transport ---- */
 
 bool auth_transport_is_private(const struct auth_transport *transport)
@@ -29,7 +31,18 @@ static bool has_outside_secrets(const struct auth *auth)
         return false;
     if (plugin != NULL && strcasecmp(plugin, "sasldb") != 0)
         return true;
-    return access(path != NULL ? path : "/etc/sasldb2", R_OK) == 0;
+    return access(path != NULL ? path : DEFAULT_SASLDB, R_OK) == 0;
+}
+
+const char *auth_sasldb_path(const struct auth *auth)
+{
+    const char *method = configured(auth, "pwcheck_method");
+    const char *plugin = configured(auth, "auxprop_plugin");
+    const char *path = configured(auth, "sasldb_path");
+    if (!auth->config.has_sasl || (method != NULL && strcasecmp(method, "auxprop") != 0) ||
+        (plugin != NULL && strcasecmp(plugin, "sasldb") != 0))
+        return NULL;
+    return path != NULL ? path : DEFAULT_SASLDB;
 }
 
 static uint32_t provable(const struct auth *auth, const struct users *users)
@@ -49,23 +62,43 @@ static uint32_t provable(const struct auth *auth, const struct users *users)
     return set;
 }
 
-void auth_mechanism_facts(const struct auth *auth, const struct users *users,
-                          const struct auth_transport *transport, bool has_identity,
-                          struct mechanism_facts *facts_out)
+/* But for what users have and the peer has proven. */
+static struct mechanism_facts transport_facts(const struct auth *auth,
+                                              const struct auth_transport *transport)
 {
     unsigned n_unknown;
     char unknown[AUTH_MECHANISM_MAX + 1];
-    *facts_out = (struct mechanism_facts){
+    return (struct mechanism_facts){
         .allowed = transport->mechanisms != NULL
                        ? mechanisms_parse(transport->mechanisms, &n_unknown, unknown)
                        : auth->allowed,
         .installed = auth->cyrus != NULL ? cyrus_installed(auth->cyrus) : 0,
-        .provable = provable(auth, users),
         .is_private = auth_transport_is_private(transport),
         .is_plain_allowed = auth->config.is_plain_allowed,
         .has_binding = transport->binding_type != NULL && transport->binding.n > 0,
-        .has_identity = has_identity,
     };
+}
+
+void auth_mechanism_facts(const struct auth *auth, const struct users *users,
+                          const struct auth_transport *transport, bool has_identity,
+                          struct mechanism_facts *facts_out)
+{
+    *facts_out = transport_facts(auth, transport);
+    facts_out->provable = provable(auth, users);
+    facts_out->has_identity = has_identity;
+}
+
+bool auth_is_plain_offered(const struct auth *auth, const struct auth_transport *transport)
+{
+    struct mechanism_facts facts = transport_facts(auth, transport);
+    facts.provable = MECHANISM_BIT(MECHANISM_PLAIN); /* needs no file to be looked at */
+    return mechanism_obstacle(MECHANISM_PLAIN, &facts) == OBSTACLE_NONE;
+}
+
+bool auth_is_text_allowed(const struct auth *auth, const struct auth_transport *transport)
+{
+    return auth->config.text_path != NULL || auth_transport_is_private(transport) ||
+           auth->config.is_plain_allowed;
 }
 
 size_t auth_mechanisms(struct auth *auth, const struct auth_transport *transport, char *list_out)

@@ -14,7 +14,7 @@ static void fake_salt(const struct users_keys *keys, struct slice name, const ch
                       uint8_t salt_out[VERIFIER_SALT_SIZE])
 {
     uint8_t tag[VERIFIER_TAG_SIZE];
-    if (!verifier_tag(slice_of(keys->fake, sizeof keys->fake), slice_str(scheme), name, tag))
+    if (!verifier_tag(keys->fake, slice_str(scheme), name, tag))
         random_fill(tag, sizeof tag);
     memcpy(salt_out, tag, VERIFIER_SALT_SIZE);
 }
@@ -59,10 +59,10 @@ static void spend_rest(const struct users *users, const struct users_keys *keys,
     secret_wipe(&fake, sizeof fake);
 }
 
-static bool proven_tag(const struct users_keys *keys, struct slice name, struct slice password,
-                       uint8_t *tag_out)
+bool password_tag(const struct users_keys *keys, struct slice name, struct slice password,
+                  uint8_t *tag_out)
 {
-    return verifier_tag(slice_of(keys->tag, sizeof keys->tag), name, password, tag_out);
+    return verifier_tag(keys->tag, name, password, tag_out);
 }
 
 /* Has this very password been proven before, with a secret that is still valid? */
@@ -119,6 +119,17 @@ static bool find_secret(const struct user *user, struct slice password, int64_t 
     return is_found;
 }
 
+/* The same for a user of the file, who may be nobody, or disabled. */
+static bool recall_proven(struct users *users, struct user *user, const uint8_t *tag,
+                          int64_t wall_s, struct proof *proof_out)
+{
+    size_t secret;
+    if (user == NULL || user->is_disabled || !find_proven(users, user, tag, wall_s, &secret))
+        return false;
+    password_proof_of(&user->secrets[secret], proof_out);
+    return true;
+}
+
 static bool check_file(struct users *users, const uint8_t *tag, struct user *user,
                        struct slice password, int64_t wall_s, struct proof *proof_out,
                        struct password_work *work)
@@ -126,9 +137,8 @@ static bool check_file(struct users *users, const uint8_t *tag, struct user *use
     size_t secret;
     if (user == NULL)
         return false;
-    if (!user->is_disabled && find_proven(users, user, tag, wall_s, &secret)) {
+    if (recall_proven(users, user, tag, wall_s, proof_out)) {
         work->is_from_cache = true;
-        password_proof_of(&user->secrets[secret], proof_out);
         return true;
     }
     bool is_right = find_secret(user, password, wall_s, &secret, work);
@@ -155,6 +165,15 @@ static bool check_text(const struct users *users, const uint8_t *tag, struct sli
     return true;
 }
 
+enum password_answer password_recall(struct users *users, const uint8_t *tag, struct slice name,
+                                     int64_t wall_s, struct proof *proof_out)
+{
+    if (check_text(users, tag, name, proof_out) ||
+        recall_proven(users, users_find(users, name), tag, wall_s, proof_out))
+        return PASSWORD_RIGHT;
+    return users->plain_work == 0 ? PASSWORD_WRONG : PASSWORD_OPEN;
+}
+
 bool password_check(struct users *users, const struct users_keys *keys, struct slice name,
                     struct slice password, int64_t wall_s, struct proof *proof_out,
                     struct password_work *work_out)
@@ -163,7 +182,7 @@ bool password_check(struct users *users, const struct users_keys *keys, struct s
     memset(work_out, 0, sizeof *work_out);
     /* Without a tag, for want of memory, nobody is let in. */
     bool is_right =
-        proven_tag(keys, name, password, tag) &&
+        password_tag(keys, name, password, tag) &&
         (check_text(users, tag, name, proof_out) ||
          check_file(users, tag, users_find(users, name), password, wall_s, proof_out, work_out));
     if (!is_right)

@@ -36,6 +36,21 @@ MUST_USE bool password_check(struct users *users, const struct users_keys *keys,
                              struct slice password, int64_t wall_s, struct proof *proof_out,
                              struct password_work *work_out);
 
+/* What can be told of a password without a derivation. */
+enum password_answer {
+    PASSWORD_RIGHT, /* proof_out is filled */
+    PASSWORD_WRONG, /* for these two files: nobody has a secret that is derived */
+    PASSWORD_OPEN,  /* password_check has to tell */
+};
+
+/* tag: of name and password (password_tag). Right passwords of -Y users, and those proven lately. */
+enum password_answer password_recall(struct users *users, const uint8_t *tag, struct slice name,
+                                     int64_t wall_s, struct proof *proof_out);
+
+/* False when memory is short. tag_out has VERIFIER_TAG_SIZE bytes. */
+MUST_USE bool password_tag(const struct users_keys *keys, struct slice name, struct slice password,
+                           uint8_t *tag_out);
+
 /* The proof by SCRAM with this secret of a user. */
 void password_proof_of(const struct user_secret *secret, struct proof *proof_out);
 

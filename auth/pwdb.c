@@ -70,8 +70,7 @@ bool pwdb_check(const char *path, const char *realm, const struct users_keys *ke
     free(text);
     *proof_out = (struct proof){.kind = PROOF_PWDB, .generation = generation};
     /* Without a tag, for want of memory, nobody is let in. */
-    return is_right &&
-           verifier_tag(slice_of(keys->tag, sizeof keys->tag), name, password, proof_out->key);
+    return is_right && verifier_tag(keys->tag, name, password, proof_out->key);
 }
 
 /* ---- tags ---- */
@@ -88,7 +87,7 @@ static bool add_tag(struct users *users, const struct users_keys *keys, struct s
             return false;
         users->pwdb = larger;
     }
-    if (!verifier_tag(slice_of(keys->tag, sizeof keys->tag), name, password, users->pwdb[n].bytes))
+    if (!verifier_tag(keys->tag, name, password, users->pwdb[n].bytes))
         return false;
     users->n_pwdb++;
     return true;

@@ -1,5 +1,7 @@
 #include "auth/session.h"
 
+#include "auth/plain.h"
+
 #include <stdlib.h>
 
 static struct auth_session *session_of(struct pool_job *job)
@@ -190,6 +192,49 @@ enum auth_result auth_submit_text(struct auth_session *session, struct secret **
     session->work = WORK_TEXT;
     session->wire_name[0] = '\0';
     return submit(session, line, now, done, done_arg);
+}
+
+/* ---- messages that need no thread ---- */
+
+static bool finish_at_once(struct auth_session *session, struct slice name, struct slice password)
+{
+    bool is_done = exchange_try(session, name, password, session->now.mono_ms);
+    secret_wipe_stack();
+    if (!is_done)
+        return false;
+    identity_destroy(&session->identity);
+    session->phase = SESSION_READY;
+    session->work_is_out = true;
+    return true;
+}
+
+bool auth_try_plain(struct auth_session *session, struct slice message, struct auth_now now)
+{
+    static const char name[] = "PLAIN";
+    struct plain_parts parts;
+    if (session->work_is_out || !auth_is_plain_offered(session->auth, &session->transport) ||
+        plain_parse(message, &parts) != NULL)
+        return false;
+    session->work = WORK_START;
+    session->now = now;
+    session->is_name_good = true;
+    memcpy(session->wire_name, name, sizeof name);
+    return finish_at_once(session, parts.user, parts.password);
+}
+
+bool auth_try_text(struct auth_session *session, struct slice line, struct auth_now now)
+{
+    const uint8_t *space = line.n > 0 ? memchr(line.p, ' ', line.n) : NULL;
+    if (session->work_is_out || space == NULL || memchr(line.p, '\0', line.n) != NULL)
+        return false;
+    struct slice name = slice_of(line.p, (size_t)(space - line.p));
+    if (name.n > AUTH_NAME_MAX || line.n > AUTH_DATA_MAX ||
+        !auth_is_text_allowed(session->auth, &session->transport))
+        return false;
+    session->work = WORK_TEXT;
+    session->now = now;
+    session->wire_name[0] = '\0';
+    return finish_at_once(session, name, slice_of(space + 1, line.n - name.n - 1));
 }
 
 void auth_collect(struct auth_session *session, struct auth_now now,

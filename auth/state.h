@@ -8,6 +8,7 @@
 #include "auth/cyrus.h"
 #include "auth/password.h"
 #include "auth/pool.h"
+#include "auth/remembered.h"
 #include "auth/rings.h"
 #include "auth/throttle.h"
 #include "auth/users.h"
@@ -18,6 +19,7 @@ struct auth {
     struct sasl_conf *conf;
     struct cyrus *cyrus; /* NULL: text logins by -Y only */
     struct pool *pool;
+    struct remembered *remembered; /* NULL: it is not sasldb alone that is asked */
     struct throttle *throttle;
     struct rings *rings;
     uint32_t allowed; /* mechanisms of the allow-list */
@@ -61,6 +63,15 @@ const struct rule *auth_find_rule(const struct users *users, const struct auth_n
 void auth_mechanism_facts(const struct auth *auth, const struct users *users,
                           const struct auth_transport *transport, bool has_identity,
                           struct mechanism_facts *facts_out);
+
+/* The same for PLAIN alone, without a system call. */
+bool auth_is_plain_offered(const struct auth *auth, const struct auth_transport *transport);
+
+/* May a text client show its password on this transport? */
+bool auth_is_text_allowed(const struct auth *auth, const struct auth_transport *transport);
+
+/* The file that decides alone about passwords that are not ours; NULL: more than one, or none. */
+const char *auth_sasldb_path(const struct auth *auth);
 
 bool auth_transport_is_private(const struct auth_transport *transport);
 

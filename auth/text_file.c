@@ -34,7 +34,7 @@ static bool text_add(struct users *users, struct slice name, struct slice passwo
     user->name = strndup((const char *)name.p, name.n);
     if (user->name == NULL)
         return false;
-    if (!verifier_tag(slice_of(keys->tag, sizeof keys->tag), name, password, user->tag) ||
+    if (!verifier_tag(keys->tag, name, password, user->tag) ||
         !name_table_add(&users->text_names, name, (uint32_t)users->n_text, text_name_of, users,
                         is_double_out)) {
         secret_wipe(user->tag, sizeof user->tag);

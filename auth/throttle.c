@@ -143,6 +143,16 @@ enum throttle_admission throttle_admit(struct throttle *throttle,
     return admission;
 }
 
+bool throttle_is_free(struct throttle *throttle, const struct auth_address *address,
+                      struct slice user, uint64_t now_ms)
+{
+    pthread_mutex_lock(&throttle->lock);
+    const struct entry *entry = bookings_of(throttle, address, user, now_ms);
+    bool is_free = entry == NULL || booked_after(entry, now_ms) <= THROTTLE_BURST_MS;
+    pthread_mutex_unlock(&throttle->lock);
+    return is_free;
+}
+
 static uint32_t delay_for(uint32_t n_failures)
 {
     uint32_t shift = n_failures > 16 ? 16 : n_failures;

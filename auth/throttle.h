@@ -35,6 +35,10 @@ enum throttle_admission throttle_admit(struct throttle *throttle,
                                        const struct auth_address *address, struct slice user,
                                        uint64_t now_ms, uint32_t *wait_ms_out);
 
+/* Would it be checked at once? Books nothing. */
+MUST_USE bool throttle_is_free(struct throttle *throttle, const struct auth_address *address,
+                               struct slice user, uint64_t now_ms);
+
 /* A checked attempt failed. is_booked: throttle_admit said LATER. Returns the reply's delay. */
 uint32_t throttle_fail(struct throttle *throttle, const struct auth_address *address,
                        struct slice user, uint64_t now_ms, bool is_booked);

@@ -96,8 +96,8 @@ struct users {
 
 /* Keys that live as long as the process. */
 struct users_keys {
-    uint8_t tag[32];  /* of proven passwords and -Y passwords */
-    uint8_t fake[32]; /* of the salts of users that do not exist */
+    struct tag_key *tag;  /* of proven passwords and -Y passwords */
+    struct tag_key *fake; /* of the salts of users that do not exist */
 };
 
 /* Reads the tenants file and the -Y file (either may be NULL). NULL: error_out is filled. */

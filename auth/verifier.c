@@ -5,7 +5,9 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/sha.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const struct {
     const char *mechanism;
@@ -213,17 +215,74 @@ bool verifier_shares_derivation(const struct verifier *a, const struct verifier 
            slice_equal(slice_of(a->salt, a->n_salt), slice_of(b->salt, b->n_salt));
 }
 
-bool verifier_tag(struct slice key, struct slice first, struct slice second,
+/* HMAC (RFC 2104) by hand: a login takes one, and the library would look its digest up, and hash
+ * the key, each time anew. What is copied here has both behind it. */
+struct tag_key {
+    EVP_MD_CTX *inner;
+    EVP_MD_CTX *outer;
+};
+
+static EVP_MD_CTX *padded(const uint8_t *bytes, uint8_t pad)
+{
+    uint8_t block[SHA256_CBLOCK];
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    memset(block, pad, sizeof block);
+    for (size_t i = 0; i < VERIFIER_TAG_SIZE; i++)
+        block[i] ^= bytes[i];
+    if (context != NULL && (EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1 ||
+                            EVP_DigestUpdate(context, block, sizeof block) != 1)) {
+        EVP_MD_CTX_free(context);
+        context = NULL;
+    }
+    secret_wipe(block, sizeof block);
+    return context;
+}
+
+struct tag_key *tag_key_create(const uint8_t bytes[VERIFIER_TAG_SIZE])
+{
+    struct tag_key *key = calloc(1, sizeof *key);
+    if (key == NULL)
+        return NULL;
+    key->inner = padded(bytes, 0x36);
+    key->outer = padded(bytes, 0x5c);
+    if (key->inner == NULL || key->outer == NULL)
+        tag_key_destroy(&key);
+    return key;
+}
+
+void tag_key_destroy(struct tag_key **key)
+{
+    struct tag_key *k = *key;
+    if (k == NULL)
+        return;
+    *key = NULL;
+    EVP_MD_CTX_free(k->inner);
+    EVP_MD_CTX_free(k->outer);
+    free(k);
+}
+
+/* The length of the first part stands before it: no other two parts make the same bytes. */
+static bool hash_parts(EVP_MD_CTX *context, const struct tag_key *key, struct slice first,
+                       struct slice second, uint8_t *out)
+{
+    uint64_t n = first.n;
+    return EVP_MD_CTX_copy_ex(context, key->inner) == 1 &&
+           EVP_DigestUpdate(context, &n, sizeof n) == 1 &&
+           EVP_DigestUpdate(context, first.p, first.n) == 1 &&
+           EVP_DigestUpdate(context, second.p, second.n) == 1 &&
+           EVP_DigestFinal_ex(context, out, NULL) == 1;
+}
+
+bool verifier_tag(const struct tag_key *key, struct slice first, struct slice second,
                   uint8_t tag_out[VERIFIER_TAG_SIZE])
 {
-    /* The inner tag of the first part is the key of the second: no separator is needed. */
     uint8_t inner[VERIFIER_TAG_SIZE];
-    unsigned n = 0;
-    static const uint8_t nothing[1];
-    bool is_good = HMAC(EVP_sha256(), key.p, (int)key.n, first.n > 0 ? first.p : nothing, first.n,
-                        inner, &n) != NULL &&
-                   HMAC(EVP_sha256(), inner, sizeof inner, second.n > 0 ? second.p : nothing,
-                        second.n, tag_out, &n) != NULL;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool is_good = context != NULL && hash_parts(context, key, first, second, inner) &&
+                   EVP_MD_CTX_copy_ex(context, key->outer) == 1 &&
+                   EVP_DigestUpdate(context, inner, sizeof inner) == 1 &&
+                   EVP_DigestFinal_ex(context, tag_out, NULL) == 1;
+    EVP_MD_CTX_free(context);
     secret_wipe(inner, sizeof inner);
     return is_good;
 }

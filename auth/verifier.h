@@ -59,9 +59,16 @@ MUST_USE bool verifier_derive(enum verifier_hash hash, uint32_t iterations, stru
 /* Equal salt, iterations and hash: one derivation serves both. */
 bool verifier_shares_derivation(const struct verifier *a, const struct verifier *b);
 
+/* A key of VERIFIER_TAG_SIZE bytes, prepared: to be read by any threads at once. */
+struct tag_key;
+
+/* NULL when memory is short. The bytes stay the caller's, who wipes them. */
+MUST_USE struct tag_key *tag_key_create(const uint8_t bytes[VERIFIER_TAG_SIZE]);
+void tag_key_destroy(struct tag_key **key); /* wipes; accepts NULL, clears */
+
 /* HMAC-SHA-256 of two parts: tags of the caches, salts of users that do not exist. False when the
  * library has no memory; tag_out is undefined then. */
-MUST_USE bool verifier_tag(struct slice key, struct slice first, struct slice second,
+MUST_USE bool verifier_tag(const struct tag_key *key, struct slice first, struct slice second,
                            uint8_t tag_out[VERIFIER_TAG_SIZE]);
 
 #endif

@@ -177,6 +177,13 @@ void conn_wait_for_job(struct conn *conn, enum step (*finish)(struct conn *))
     conn_enter(conn, CONN_JOB);
 }
 
+void conn_take_outcome(struct conn *conn, enum step (*finish)(struct conn *))
+{
+    conn->is_job_done = true;
+    conn->job_finish = finish;
+    conn_enter(conn, CONN_JOB);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *conn = arg;

@@ -117,6 +117,8 @@ MUST_USE bool conn_sleep(struct conn *conn, unsigned ms, enum step (*finish)(str
 /* A job thread has the connection now; when it is done (conn_job_done, on the worker) `finish`
  * takes the outcome. It is not called when the connection was closed meanwhile. */
 void conn_wait_for_job(struct conn *conn, enum step (*finish)(struct conn *));
+/* As if such a job had been done already. */
+void conn_take_outcome(struct conn *conn, enum step (*finish)(struct conn *));
 /* On the worker, by a message. */
 void conn_job_done(struct conn *conn);
 

@@ -331,6 +331,12 @@ static enum execute_result wait_for_check(struct conn *conn)
     return EXECUTE_MOVED;
 }
 
+static enum execute_result take_outcome(struct conn *conn)
+{
+    conn_take_outcome(conn, collect);
+    return EXECUTE_MOVED;
+}
+
 static struct login *prepare(struct conn *conn, const struct request *request)
 {
     struct login *login = login_of(conn);
@@ -375,11 +381,18 @@ enum execute_result login_sasl(struct conn *conn, const struct request *request)
                    ? EXECUTE_NEXT
                    : EXECUTE_CLOSE;
     struct login *login = prepare(conn, request);
-    struct secret *data = login != NULL ? secret_of(request->value) : NULL;
+    if (login == NULL)
+        return EXECUTE_CLOSE;
+    bool is_start = request->verb == VERB_SASL_START;
+    if (is_start && slice_is(request->key, "PLAIN") &&
+        auth_try_plain(login->session, request->value, now_of(conn))) {
+        secret_wipe((void *)request->value.p, request->value.n);
+        return leave_tenant(conn) ? take_outcome(conn) : EXECUTE_CLOSE;
+    }
+    struct secret *data = secret_of(request->value);
     if (data == NULL)
         return EXECUTE_CLOSE;
     secret_wipe((void *)request->value.p, request->value.n);
-    bool is_start = request->verb == VERB_SASL_START;
     enum auth_result result = auth_submit(login->session, is_start ? AUTH_START : AUTH_STEP,
                                           request->key, &data, now_of(conn), done, login);
     secret_destroy(&data);
@@ -404,11 +417,17 @@ static enum execute_result text_login(struct conn *conn, struct request *request
     if (request->n_trailer != 2 || end[0] != '\r' || end[1] != '\n')
         return fail_now(conn, request, STATUS_BAD_AUTH_END);
     struct login *login = prepare(conn, request);
-    struct secret *line = login != NULL ? secret_of(request->value) : NULL;
-    if (line == NULL)
+    if (login == NULL)
         return EXECUTE_CLOSE;
     login->dialect = DIALECT_TEXT;
     login->verb = VERB_SET;
+    if (auth_try_text(login->session, request->value, now_of(conn))) {
+        secret_wipe((void *)request->value.p, request->value.n);
+        return take_outcome(conn);
+    }
+    struct secret *line = secret_of(request->value);
+    if (line == NULL)
+        return EXECUTE_CLOSE;
     secret_wipe((void *)request->value.p, request->value.n);
     enum auth_result result = auth_submit_text(login->session, &line, now_of(conn), done, login);
     secret_destroy(&line);

@@ -49,6 +49,29 @@ def pipelined_too():
 
 
 @case
+def pipelined_behind_a_password_of_a_file():
+    """What follows a login in one packet is done, or refused, as the login came out; whole and cut
+    anywhere."""
+    path = os.path.join(folder(), "users")
+    with open(path, "w") as f:
+        f.write("alice:pw\n")
+    behind = b"set k 0 0 1\r\nv\r\nget k\r\n"
+    rows = ((b"alice pw", b"STORED\r\nSTORED\r\nVALUE k 0 1\r\nv\r\nEND\r\n"),
+            # The second set is an attempt too, for nobody is in.
+            (b"alice no", b"CLIENT_ERROR authentication failure\r\n"
+             b"CLIENT_ERROR bad authentication token format\r\nCLIENT_ERROR unauthenticated\r\n"))
+    with Server("-Y", path) as server:
+        for line, expected in rows:
+            sent = b"set auth 0 0 %d\r\n%s\r\n" % (len(line), line) + behind
+            for cut in range(0, len(sent), 7):
+                with server.connect(source="127.7.0.%d" % (cut + 1)) as conn:
+                    conn.send(sent[:cut])
+                    conn.send(sent[cut:])
+                    answer = conn.read(len(expected))
+                    assert answer == expected, (cut, answer)
+
+
+@case
 def an_unfinished_second_login_takes_them_too():
     with Server("--tenants=" + tenants()) as server, server.connect() as conn:
         assert login(conn, RIGHT) == 0

@@ -355,6 +355,29 @@ def ten_thousand_wrong_passwords():
         logged_in(server, "alice", "apw").close()
 
 
+@case
+def sasldb_counts_as_it_is():
+    """A password of sasldb is remembered only while the file is the same: what is changed there counts
+    at the next login."""
+    path, database = sasldb({"alice": "one"}, REALM)
+    env = sasl_folder("mech_list: plain", "sasldb_path: " + database)
+    with Server("-S", "--realm=" + REALM, env=env) as server, server.connect() as watcher:
+        assert text_login(watcher, "alice", "one") == b"STORED"
+
+        def is_remembered(password):
+            before = int(watcher.stats(b"auth")["cache_hits"])
+            logged_in(server, "alice", password).close()
+            return int(watcher.stats(b"auth")["cache_hits"]) > before
+        for old, new in (("one", "two"), ("two", "three")):
+            # Not before the file has been left alone for some seconds.
+            wait_for(lambda: is_remembered(old), "a login that needs no look into sasldb")
+            subprocess.run(["saslpasswd2", "-p", "-c", "-f", database, "-u", REALM, "alice"],
+                           input=new.encode(), check=True, timeout=PROGRAM_TIMEOUT_S)
+            for password, status in ((old, REFUSED), (new, OK)):
+                with server.connect(source=new_source()) as conn:
+                    assert login(conn, "alice", password) == status, (password, old, new)
+
+
 # ---------------------------------------------------------------- what stays in memory
 
 # Only a sanitizer maps as much at once, for what it knows about the bytes; terabytes to read.

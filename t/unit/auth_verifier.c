@@ -102,14 +102,44 @@ END_TEST
 
 START_TEST(tags_keep_their_parts_apart)
 {
+    static const uint8_t bytes[2][VERIFIER_TAG_SIZE] = {{1, 2, 3}, {1, 2, 4}};
     uint8_t a[VERIFIER_TAG_SIZE], b[VERIFIER_TAG_SIZE];
-    ck_assert(verifier_tag(SLICE("key"), SLICE("ab"), SLICE("c"), a));
-    ck_assert(verifier_tag(SLICE("key"), SLICE("a"), SLICE("bc"), b));
+    struct tag_key *key = tag_key_create(bytes[0]), *other = tag_key_create(bytes[1]);
+    ck_assert(verifier_tag(key, SLICE("ab"), SLICE("c"), a));
+    ck_assert(verifier_tag(key, SLICE("a"), SLICE("bc"), b));
     ck_assert_mem_ne(a, b, sizeof a);
-    ck_assert(verifier_tag(SLICE("key"), SLICE("ab"), SLICE("c"), b));
+    ck_assert(verifier_tag(key, SLICE("ab"), SLICE("c"), b));
     ck_assert_mem_eq(a, b, sizeof a);
-    ck_assert(verifier_tag(SLICE("kez"), slice_of(NULL, 0), slice_of(NULL, 0), b));
+    ck_assert(verifier_tag(other, SLICE("ab"), SLICE("c"), b));
     ck_assert_mem_ne(a, b, sizeof a);
+    ck_assert(verifier_tag(key, slice_of(NULL, 0), slice_of(NULL, 0), b));
+    ck_assert_mem_ne(a, b, sizeof a);
+    tag_key_destroy(&key);
+    tag_key_destroy(&other);
+}
+END_TEST
+
+/* Short and long messages, as OpenSSL's own HMAC has them: the first part behind its length. */
+START_TEST(a_tag_is_an_hmac)
+{
+    static const size_t sizes[][2] = {{0, 0}, {1, 0}, {0, 1}, {5, 5}, {28, 28}, {128, 1024}};
+    uint8_t bytes[VERIFIER_TAG_SIZE], tag[VERIFIER_TAG_SIZE], expected[VERIFIER_TAG_SIZE];
+    uint8_t message[8 + 128 + 1024];
+    uint64_t n = sizes[_i][0];
+    unsigned n_expected = 0;
+    for (size_t i = 0; i < sizeof message; i++)
+        message[i] = (uint8_t)(i * 7);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(200 - i);
+    memcpy(message, &n, sizeof n);
+    struct tag_key *key = tag_key_create(bytes);
+    ck_assert(verifier_tag(key, slice_of(message + 8, sizes[_i][0]),
+                           slice_of(message + 8 + sizes[_i][0], sizes[_i][1]), tag));
+    HMAC(EVP_sha256(), bytes, sizeof bytes, message, 8 + sizes[_i][0] + sizes[_i][1], expected,
+         &n_expected);
+    ck_assert_uint_eq(n_expected, sizeof expected);
+    ck_assert_mem_eq(tag, expected, sizeof tag);
+    tag_key_destroy(&key);
 }
 END_TEST
 
@@ -121,6 +151,7 @@ int main(void)
     tcase_add_loop_test(tc, what_is_written_reads_back, 0, N_VERIFIER_HASHES);
     tcase_add_loop_test(tc, only_the_exact_form_is_read, 0, (int)(sizeof texts / sizeof *texts));
     tcase_add_test(tc, tags_keep_their_parts_apart);
+    tcase_add_loop_test(tc, a_tag_is_an_hmac, 0, 6);
     suite_add_tcase(suite, tc);
     return unit_run(suite);
 }

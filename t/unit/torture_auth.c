@@ -309,6 +309,32 @@ static void logs_in_by_text(void)
     close_session();
 }
 
+/* What is short leaves it to a thread, or refuses it. */
+static void tries_a_text(void)
+{
+    struct auth_config config = {.text_path = text_path, .n_threads = 1};
+    struct auth_outcome outcome = {.verdict = AUTH_FAILURE};
+    open_session(&config);
+    shortage_begin();
+    if (auth_try_text(session, SLICE("alice pw"), NOW))
+        auth_collect(session, NOW, &outcome);
+    shortage_end();
+    check_verdict(outcome.verdict, "alice");
+    ck_assert_int_eq(send_text(session, "alice pw").verdict, AUTH_SUCCESS);
+    ck_assert(auth_try_text(session, SLICE("alice pw"), NOW));
+    auth_collect(session, NOW, &outcome);
+    ck_assert_int_eq(outcome.verdict, AUTH_SUCCESS);
+    close_session();
+}
+
+static void tries_by_openssl(void)
+{
+    is_openssl_counted = true;
+    tries_a_text();
+    is_openssl_counted = false;
+    OPENSSL_thread_stop();
+}
+
 static void checks_by_openssl(void)
 {
     is_openssl_counted = true;
@@ -369,8 +395,10 @@ static const struct scenario scenarios[] = {
     SCENARIO(logs_in_by_scram),
     SCENARIO(logs_in_by_cyrus),
     SCENARIO(logs_in_by_text),
+    SCENARIO(tries_a_text),
     SCENARIO(edits_the_file),
     SCENARIO(checks_by_openssl),
+    SCENARIO(tries_by_openssl),
     SCENARIO(reads_passwords_by_openssl),
 };
 
