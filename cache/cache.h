@@ -1,8 +1,8 @@
-/* cache.h - the storage engine: items of tenants in a log of segments, found through a tagged
- * index. Owns: all item and index memory, and the threads that reclaim and grow it. Thread: each
- * thread that calls in has a struct cache_thread; calls that take one may run at any time between
- * cache_thread_online and cache_thread_offline of that thread. Never: reads a clock (`now` is an
- * argument, Unix seconds), logs, or knows a protocol. */
+/* cache.h - the storage engine: items of tenants in a log of segments, found by a tagged index.
+ * Owns: all item and index memory, and the threads that reclaim and grow it.
+ * Thread: each thread that calls in has a struct cache_thread; calls that take one may run at any
+ *         time between cache_thread_online and cache_thread_offline of that thread.
+ * Never: reads a clock (`now` is an argument, Unix seconds), logs, or knows a protocol. */
 #ifndef CACHE_CACHE_H
 #define CACHE_CACHE_H
 

@@ -1,6 +1,6 @@
-/* lookup.h - from a key to its item: without a lock for readers, with its buckets locked for
- * writers. Owns: nothing.   Thread: online ones. Never: judges whether an item is expired or
- * flushed: item_judge does. */
+/* lookup.h - from a key to its item: without a lock for readers, with locked buckets for writers.
+ * Owns: nothing.   Thread: online ones.
+ * Never: judges whether an item is expired or flushed: item_judge does. */
 #ifndef CACHE_LOOKUP_H
 #define CACHE_LOOKUP_H
 

@@ -1,7 +1,7 @@
-/* plain_gets.h - the short way of gets that only read, and show a value: most of all requests. What
- * execute and command_get ask for each request is asked once here, or has one answer only. Owns:
- * nothing.   Thread: the connection's worker, online. Never: is needed: the long way does the same.
- */
+/* plain_gets.h - the short way of gets that only read, and show a value: most of all requests.
+ *       What execute and command_get ask for each request is asked once here, or has one answer.
+ * Owns: nothing.   Thread: the connection's worker, online.
+ * Never: is needed: the long way does the same. */
 #ifndef SERVER_PLAIN_GETS_H
 #define SERVER_PLAIN_GETS_H
 

@@ -80,8 +80,8 @@ def contract_faults():
         if not head.startswith("/* %s - " % name):
             yield '%s does not begin with "/* %s - its purpose"' % (path, name)
         for word in ("Owns:", "Thread:", "Never:"):
-            if word not in head:
-                yield '%s says no "%s" at its top' % (path, word)
+            if not re.search(r"(\n \* |   )" + word, head):
+                yield '%s says no "%s" at its top, or not where it is seen' % (path, word)
 
 
 tap = tree.Tap()
