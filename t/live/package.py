@@ -14,10 +14,10 @@ from harness import BUILDDIR, PROGRAM_TIMEOUT_S, SRCDIR, TIMEOUT_S, Skip, case, 
 LEFT_OUT = (".ci/", ".gitignore", "debian/.gitignore")
 
 
-def make(*args):
+def make(*args, where=BUILDDIR):
     environ = {name: value for name, value in os.environ.items()
                if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    done = subprocess.run(["make", "-s", "-C", BUILDDIR, *args], stdin=subprocess.DEVNULL,
+    done = subprocess.run(["make", "-s", "-C", where, *args], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ, timeout=PROGRAM_TIMEOUT_S)
     assert done.returncode == 0, done.stdout.decode("utf-8", "replace")[-3000:]
 
@@ -96,6 +96,29 @@ def purge_leaves_what_others_made():
         assert after(script, verb) == whole, (script, verb)
     assert after("keepd.postrm", "purge") == {"var/lib/other/file", "etc/keepd/tenants.conf",
                                               "etc/default/keepd"}
+
+
+@case
+def upgrade_leaves_the_socket_alone():
+    """The scripts that debhelper makes: they stop the socket at no time, for none starts it again."""
+    if shutil.which("dh_installsystemd") is None:
+        raise Skip("debhelper is not installed")
+    path = folder()
+    units = os.path.join(path, "debian", "keepd", "lib", "systemd", "system")
+    os.makedirs(units)
+    for name in ("changelog", "control", "rules"):
+        shutil.copy(os.path.join(SRCDIR, "debian", name), os.path.join(path, "debian"))
+    for name in ("keepd.service", "keepd.socket"):
+        with open(os.path.join(units, name), "w") as f:
+            f.write("[Unit]\n[Install]\nWantedBy=multi-user.target\n")
+    make("-f", "debian/rules", "override_dh_installsystemd", where=path)
+    made = ""
+    for where, _, names in os.walk(os.path.join(path, "debian", ".debhelper")):
+        for name in names:
+            with open(os.path.join(where, name)) as f:
+                made += f.read()
+    assert "restart" in made and "keepd.service" in made, made
+    assert not re.search(r"stop.*keepd\.socket", made), made
 
 
 run()
