@@ -65,22 +65,17 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     struct conn *conn = arg;
     (void)fd;
     (void)what;
-    if (UNLIKELY(state_now(conn) == CONN_JOB)) {
+    enum conn_state state = state_now(conn);
+    if (UNLIKELY(state == CONN_JOB)) {
         (void)arm(conn, 0);
         return;
     }
-    if (UNLIKELY(state_now(conn) == CONN_HANDSHAKE)) {
+    if (UNLIKELY(state == CONN_HANDSHAKE)) {
         worker_shake_later(conn->worker, conn);
         return;
     }
     worker_online(conn->worker);
     conn_run(conn);
-}
-
-void conn_enter(struct conn *conn, enum conn_state state)
-{
-    MUST(state_now(conn) != CONN_CLOSING);
-    atomic_store_explicit(&conn->state, (uint8_t)state, memory_order_relaxed);
 }
 
 static void link_conn(struct conn *conn)
@@ -257,6 +252,25 @@ static bool keep_output(struct conn *conn)
     return output_keep(conn->kept, &worker->out, worker->server->cache, worker->cache_thread);
 }
 
+NEVER_INLINE void drop_kept(struct conn *conn)
+{
+    output_fini(conn->kept);
+    free(conn->kept);
+    conn->kept = NULL;
+}
+
+/* The socket does not take all: the rest waits, if it can. */
+NEVER_INLINE enum step wait_to_flush(struct conn *conn, enum io io, enum conn_state next)
+{
+    if (io == IO_CLOSED || (conn->kept == NULL && !keep_output(conn))) {
+        output_clear(&conn->worker->out, conn->worker->cache_thread);
+        return STEP_CLOSE;
+    }
+    conn->after_flush = (uint8_t)next;
+    conn_enter(conn, CONN_FLUSH);
+    return STEP_WAIT;
+}
+
 enum step conn_flush(struct conn *conn, enum conn_state next)
 {
     struct worker *worker = conn->worker;
@@ -269,48 +283,39 @@ enum step conn_flush(struct conn *conn, enum conn_state next)
     counter_add(&conn->session.counters->bytes_written, n_sent);
     if (n_sent > 0)
         atomic_store_explicit(&conn->last_active, worker->now, memory_order_relaxed);
-    if (io == IO_DONE) {
-        if (conn->kept != NULL) {
-            output_fini(conn->kept);
-            free(conn->kept);
-            conn->kept = NULL;
-        }
-        return STEP_AGAIN;
-    }
-    if (io == IO_CLOSED || (conn->kept == NULL && !keep_output(conn))) {
-        output_clear(&worker->out, worker->cache_thread);
-        return STEP_CLOSE;
-    }
-    conn->after_flush = (uint8_t)next;
-    conn_enter(conn, CONN_FLUSH);
-    return STEP_WAIT;
+    if (UNLIKELY(io != IO_DONE))
+        return wait_to_flush(conn, io, next);
+    if (UNLIKELY(conn->kept != NULL))
+        drop_kept(conn);
+    return STEP_AGAIN;
 }
 
 /* What the state waits for; a transport may want the other direction. Bytes that the transport
  * holds are not announced by the socket: the connection goes on when the others had their turn. */
 static bool wait_for(struct conn *conn)
 {
-    short wanted = conn->io_wanted != 0 ? conn->io_wanted : states[state_now(conn)].waits;
-    bool is_read = state_now(conn) != CONN_LINGER; /* that one looks at the socket only */
+    enum conn_state state = state_now(conn);
+    short wanted = UNLIKELY(conn->io_wanted != 0) ? conn->io_wanted : states[state].waits;
     /* Most peers say nothing until the job is done: the event stays, and goes when one does. */
-    if (state_now(conn) == CONN_JOB && conn->armed == EV_READ)
+    if (state == CONN_JOB && conn->armed == EV_READ)
         return true;
-    if (wanted == EV_READ && is_read && conn->transport->has_pending(conn))
+    /* Who lingers looks at the socket only. */
+    if (wanted == EV_READ && conn_has_pending(conn) && state != CONN_LINGER)
         worker_make_ready(conn->worker, conn);
-    return arm(conn, wanted);
+    return LIKELY(conn->armed == wanted) || arm(conn, wanted);
 }
 
 void conn_run(struct conn *conn)
 {
     struct worker *worker = conn->worker;
-    conn->budget = (unsigned)worker->server->settings->reqs_per_event;
+    conn->budget = worker->turn_budget;
     conn->n_uploaded = 0;
     conn->io_wanted = 0;
     for (;;) {
         enum step step = states[state_now(conn)].step(conn);
         if (step == STEP_AGAIN)
             continue;
-        if (step == STEP_WAIT && conn_keep_input(conn) && wait_for(conn))
+        if (LIKELY(step == STEP_WAIT) && LIKELY(conn_keep_input(conn)) && LIKELY(wait_for(conn)))
             return;
         if (state_now(conn) == CONN_CLOSING)
             return;

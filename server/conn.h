@@ -104,9 +104,6 @@ MUST_USE bool conn_create(struct worker *worker, int fd, const struct listener *
 /* Runs steps until the connection waits or closes. */
 void conn_run(struct conn *conn);
 
-/* The only way to another state. */
-void conn_enter(struct conn *conn, enum conn_state state);
-
 /* Ends the connection; it is freed when the turn is over. */
 void conn_close(struct conn *conn, enum close_reason reason);
 
@@ -143,6 +140,19 @@ static inline enum conn_state state_now(const struct conn *conn)
 {
     return (enum conn_state)atomic_load_explicit(&((struct conn *)conn)->state,
                                                  memory_order_relaxed);
+}
+
+/* The only way to another state. */
+static inline void conn_enter(struct conn *conn, enum conn_state state)
+{
+    MUST(state_now(conn) != CONN_CLOSING);
+    atomic_store_explicit(&conn->state, (uint8_t)state, memory_order_relaxed);
+}
+
+/* Does its transport hold bytes that were not read yet? */
+static inline bool conn_has_pending(const struct conn *conn)
+{
+    return UNLIKELY(conn->transport->has_pending != NULL) && conn->transport->has_pending(conn);
 }
 
 #endif

@@ -109,17 +109,13 @@ static void rewind_when_empty(struct output *out)
     }
 }
 
-enum io output_write(struct output *out, struct conn *conn, const struct transport *transport,
-                     const struct cache *cache, struct cache_thread *thread, size_t *n_out)
+enum io output_write_all(struct output *out, struct conn *conn, const struct transport *transport,
+                         const struct cache *cache, struct cache_thread *thread, size_t *n_out)
 {
     struct iovec iov[OUTPUT_IOV_MAX];
     while (!output_is_empty(out)) {
         size_t n_sent = 0;
-        int n_iov = 1;
-        if (out->n_refs == 0)
-            iov[0] = (struct iovec){out->p + out->n_sent, out->n - out->n_sent};
-        else
-            n_iov = gather(out, cache, iov);
+        int n_iov = gather(out, cache, iov);
         enum io io = transport->writev(conn, iov, n_iov, &n_sent);
         if (io != IO_DONE)
             return io;

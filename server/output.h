@@ -71,9 +71,29 @@ static inline bool output_has_refs(const struct output *out)
 MUST_USE bool output_add_ref(struct output *out, const struct cache_item *item);
 
 /* Writes until all is gone (IO_DONE) or the transport stops. *n_out is increased by what went. */
-MUST_USE enum io output_write(struct output *out, struct conn *conn,
-                              const struct transport *transport, const struct cache *cache,
-                              struct cache_thread *thread, size_t *n_out);
+MUST_USE enum io output_write_all(struct output *out, struct conn *conn,
+                                  const struct transport *transport, const struct cache *cache,
+                                  struct cache_thread *thread, size_t *n_out);
+MUST_USE static inline enum io output_write(struct output *out, struct conn *conn,
+                                            const struct transport *transport,
+                                            const struct cache *cache, struct cache_thread *thread,
+                                            size_t *n_out)
+{
+    if (UNLIKELY(out->n_refs > 0))
+        return output_write_all(out, conn, transport, cache, thread, n_out);
+    /* Bytes alone are gone with one write, nearly always. */
+    struct iovec rest = {out->p + out->n_sent, out->n - out->n_sent};
+    size_t n = 0;
+    enum io io = transport->writev(conn, &rest, 1, &n);
+    if (UNLIKELY(io != IO_DONE))
+        return io;
+    *n_out += n;
+    out->n_sent += n;
+    if (UNLIKELY(n < rest.iov_len))
+        return output_write_all(out, conn, transport, cache, thread, n_out);
+    out->n = out->n_sent = 0;
+    return IO_DONE;
+}
 
 /* Moves what is left of a worker's output to `kept`, so that it outlives the turn: bytes are
  * copied, large values pinned (or copied when the tenant's share of pins is used up). False when

@@ -20,7 +20,7 @@
 #define INPUT_MAX   (MULTIGET_LINE_MAX + (64u << 10))
 
 /* Room behind the bytes that are there: the consumed ones make place, then the buffer grows. */
-static bool make_room(struct conn *conn, struct input *in)
+static bool make_room_in(struct conn *conn, struct input *in)
 {
     if (in->at > 0 && in->capacity - in->n < INPUT_SPARE) {
         memmove(in->p, in->p + in->at, in->n - in->at);
@@ -40,22 +40,34 @@ static bool make_room(struct conn *conn, struct input *in)
     return true;
 }
 
-enum io conn_read(struct conn *conn, bool *is_full_out)
+/* The input that is to be read into; NULL when there is no room in it. */
+NEVER_INLINE struct input *make_room(struct conn *conn)
 {
     struct input *in = conn_input(conn);
-    size_t n = 0;
     if (in != &conn->in && in->n - in->at == in->capacity) {
         /* One request fills the worker's buffer: only a buffer of its own can grow. */
         if (!conn_keep_input(conn))
-            return IO_CLOSED;
+            return NULL;
         in = conn_input(conn);
     }
-    if (!make_room(conn, in)) {
-        counter_add(&conn->worker->counters->read_buf_oom, 1);
-        return IO_CLOSED;
+    if (make_room_in(conn, in))
+        return in;
+    counter_add(&conn->worker->counters->read_buf_oom, 1);
+    return NULL;
+}
+
+/* conn_read, in line for the one call in each turn. */
+ALWAYS_INLINE enum io read_once(struct conn *conn, bool *is_full_out)
+{
+    struct input *in = conn_input(conn);
+    size_t n = 0;
+    if (UNLIKELY(in->capacity - in->n < INPUT_SPARE)) {
+        in = make_room(conn);
+        if (in == NULL)
+            return IO_CLOSED;
     }
     struct iovec room = {in->p + in->n, in->capacity - in->n};
-    if (conn->had_upload && room.iov_len > UPLOAD_HEAD)
+    if (UNLIKELY(conn->had_upload) && room.iov_len > UPLOAD_HEAD)
         room.iov_len = UPLOAD_HEAD;
     enum io io = conn->transport->readv(conn, &room, 1, &n);
     if (io != IO_DONE)
@@ -63,13 +75,18 @@ enum io conn_read(struct conn *conn, bool *is_full_out)
     conn->had_upload = false;
     in->n += n;
     conn->has_spoken = true;
-    *is_full_out = n == room.iov_len || conn->transport->has_pending(conn);
+    *is_full_out = n == room.iov_len || conn_has_pending(conn);
     counter_add(&conn->session.counters->bytes_read, n);
     atomic_store_explicit(&conn->last_active, conn->worker->now, memory_order_relaxed);
     return IO_DONE;
 }
 
-bool conn_keep_input(struct conn *conn)
+enum io conn_read(struct conn *conn, bool *is_full_out)
+{
+    return read_once(conn, is_full_out);
+}
+
+bool conn_keep_rest(struct conn *conn)
 {
     struct input *in = conn_input(conn);
     size_t n_left = in->n - in->at;
@@ -182,12 +199,12 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
         return PROGRESS_MORE;
     size_t n = batch_parse(conn, in, &result);
     struct batch *batch = conn->worker->batch;
-    const struct batch_entry *entries = batch->entries;
     bool is_asked = false;
     unsigned open = 0;
     for (size_t i = 0, n_done = 1; i < n; i += n_done) {
+        const struct batch_entry *entry = &batch->entries[i];
         enum execute_result executed;
-        unsigned kind = entries[i].kind;
+        unsigned kind = entry->kind;
         if (kind != ENTRY_OTHER && !is_asked) {
             open = open_kinds(conn);
             is_asked = true;
@@ -195,11 +212,11 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
         bool is_plain = (open >> kind & 1) != 0;
         if (is_plain ? must_write_before(conn, kind)
                      : must_write_first(conn, batch_request(batch, i))) {
-            rewind_to(conn, in, &entries[i]);
+            rewind_to(conn, in, entry);
             return PROGRESS_FULL;
         }
         if (conn->budget == 0) {
-            rewind_to(conn, in, &entries[i]);
+            rewind_to(conn, in, entry);
             return PROGRESS_SPENT;
         }
         if (LIKELY(is_plain && kind != ENTRY_BARE_SET)) {
@@ -208,7 +225,7 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             executed = EXECUTE_NEXT;
         } else {
             struct request *request = batch_request(batch, i);
-            executed = execute_entry(conn, in, &entries[i], request, &batch->keys[i]);
+            executed = execute_entry(conn, in, entry, request, &batch->keys[i]);
             if (request->verb != VERB_GET)
                 is_asked = false;
             n_done = 1;
@@ -218,7 +235,7 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             continue;
         case EXECUTE_MOVED:
             if (i + 1 < n)
-                rewind_to(conn, in, &entries[i + 1]);
+                rewind_to(conn, in, entry + 1);
             return PROGRESS_MOVED;
         case EXECUTE_CLOSE:
             return PROGRESS_CLOSE;
@@ -244,7 +261,7 @@ static void begin_linger(struct conn *conn)
 
 /* All is answered. In a stop a request can cross with the end: closing the socket over it would
  * reset the connection, and take the answers with it that the peer has not got yet. */
-static enum step end(struct conn *conn)
+NEVER_INLINE enum step end(struct conn *conn)
 {
     if (!conn->worker->is_draining || !conn_has_unread_answers(conn))
         return STEP_CLOSE;
@@ -279,7 +296,7 @@ static enum step flush_then(struct conn *conn, enum conn_state next, enum step w
     enum step step = conn_flush(conn, next);
     if (step != STEP_AGAIN)
         return step;
-    if (conn->closes_after_flush)
+    if (UNLIKELY(conn->closes_after_flush))
         return end(conn);
     conn_enter(conn, next);
     return when_done;
@@ -346,7 +363,7 @@ static enum step serve(struct conn *conn)
         unsigned pause_ms = UNLIKELY(conn->owes_pause) ? traffic_pause_ms(conn) : 0;
         if (pause_ms > 0)
             return conn_sleep(conn, pause_ms, step_paused) ? STEP_WAIT : STEP_CLOSE;
-        switch (conn_read(conn, &is_full)) {
+        switch (read_once(conn, &is_full)) {
         case IO_DONE:
             break;
         case IO_WANT_READ:
@@ -384,13 +401,10 @@ static enum step serve(struct conn *conn)
     }
 }
 
-/* One turn in a few is timed, from before the read to behind the write. */
-enum step step_head(struct conn *conn)
+NEVER_INLINE enum step serve_timed(struct conn *conn)
 {
     struct latency_sample *sample = &conn->worker->sample;
     uint64_t ns;
-    if (LIKELY(!latency_is_due(sample)))
-        return serve(conn);
     latency_begin(sample);
     enum step step = serve(conn);
     if (!latency_end(sample, &ns))
@@ -399,6 +413,12 @@ enum step step_head(struct conn *conn)
     if (latency != NULL)
         latency_add(latency, sample, ns);
     return step;
+}
+
+/* One turn in a few is timed, from before the read to behind the write. */
+enum step step_head(struct conn *conn)
+{
+    return LIKELY(!latency_is_due(&conn->worker->sample)) ? serve(conn) : serve_timed(conn);
 }
 
 enum step step_value(struct conn *conn)

@@ -30,7 +30,7 @@ enum step step_answered(struct conn *conn);
 /* The bytes not consumed yet: the connection's own, else the worker's. */
 static inline struct input *conn_input(struct conn *conn)
 {
-    return conn->in.p != NULL ? &conn->in : &conn->worker->in;
+    return UNLIKELY(conn->in.p != NULL) ? &conn->in : &conn->worker->in;
 }
 
 /* Reads once into the input. IO_DONE: at least one byte more is there. *is_full_out tells that the
@@ -38,7 +38,15 @@ static inline struct input *conn_input(struct conn *conn)
 MUST_USE enum io conn_read(struct conn *conn, bool *is_full_out);
 
 /* Leaves nothing in the worker's buffer when the turn ends. False when memory is short. */
-MUST_USE bool conn_keep_input(struct conn *conn);
+MUST_USE bool conn_keep_rest(struct conn *conn);
+MUST_USE static inline bool conn_keep_input(struct conn *conn)
+{
+    struct input *in = &conn->worker->in;
+    if (UNLIKELY(conn->in.p != NULL || in->at < in->n))
+        return conn_keep_rest(conn);
+    in->at = in->n = 0;
+    return true;
+}
 
 /* Parses as many whole requests as are there, at most BATCH_MAX, and prefetches their items.
  * *result_out says why it stopped: PARSE_OK (batch full or a value still to come), PARSE_MORE,

@@ -25,7 +25,8 @@ struct transport {
     /* Fills the ranges in order. Less than they hold: nothing more has come, or has_pending. */
     enum io (*readv)(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out);
     enum io (*writev)(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out);
-    /* Bytes that were received but not read yet: the socket will not announce them. */
+    /* Bytes that were received but not read yet: the socket will not announce them. NULL: there
+     * never are any. */
     bool (*has_pending)(const struct conn *conn);
     void (*close)(struct conn *conn); /* tells the peer, if it can be told at once */
     void (*free)(struct conn *conn);

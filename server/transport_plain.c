@@ -21,7 +21,7 @@ static enum io plain_handshake(struct conn *conn)
 
 /* Whose client library has TLS turned on for a port without: it would wait for an answer that it
  * never understands. first is all that has come and was not taken by a request. */
-static bool speaks_tls(struct conn *conn, struct slice first)
+NEVER_INLINE bool speaks_tls(struct conn *conn, struct slice first)
 {
     char address[ADDRESS_TEXT_MAX];
     bool looks_like_tls = tls_recognise(first) == TLS_OPENING_HELLO;
@@ -44,48 +44,44 @@ static struct slice unread_with(struct conn *conn, size_t n_new)
     return slice_of(in->p + in->at, in->n - in->at + n_new);
 }
 
-static enum io plain_readv(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out)
+NEVER_INLINE ssize_t receive_many(int fd, const struct iovec *iov, int n_iov)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
-    for (;;) {
-        ssize_t got = n_iov == 1 ? recv(conn->fd, iov->iov_base, iov->iov_len, 0)
-                                 : recvmsg(conn->fd, &message, 0);
-        if (got > 0) {
-            if (UNLIKELY(!conn->has_opened) && speaks_tls(conn, unread_with(conn, (size_t)got)))
-                return IO_CLOSED;
-            *n_out = (size_t)got;
-            return IO_DONE;
-        }
-        if (got == 0)
-            return IO_CLOSED;
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return IO_WANT_READ;
-        if (errno != EINTR)
-            return IO_CLOSED;
-    }
+    return recvmsg(fd, &message, 0);
+}
+
+NEVER_INLINE ssize_t send_many(int fd, const struct iovec *iov, int n_iov)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+/* What a refused call means; `want` if nothing but time is missing. */
+static enum io refusal(enum io want)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? want : IO_CLOSED;
+}
+
+static enum io plain_readv(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out)
+{
+    ssize_t got = LIKELY(n_iov == 1) ? recv(conn->fd, iov->iov_base, iov->iov_len, 0)
+                                     : receive_many(conn->fd, iov, n_iov);
+    if (UNLIKELY(got <= 0))
+        return got == 0 ? IO_CLOSED : refusal(IO_WANT_READ);
+    if (UNLIKELY(!conn->has_opened) && speaks_tls(conn, unread_with(conn, (size_t)got)))
+        return IO_CLOSED;
+    *n_out = (size_t)got;
+    return IO_DONE;
 }
 
 static enum io plain_writev(struct conn *conn, const struct iovec *iov, int n_iov, size_t *n_out)
 {
-    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
-    for (;;) {
-        ssize_t sent = n_iov == 1 ? send(conn->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
-                                  : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
-        if (sent >= 0) {
-            *n_out = (size_t)sent;
-            return IO_DONE;
-        }
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return IO_WANT_WRITE;
-        if (errno != EINTR)
-            return IO_CLOSED;
-    }
-}
-
-static bool plain_has_pending(const struct conn *conn)
-{
-    (void)conn;
-    return false;
+    ssize_t sent = LIKELY(n_iov == 1) ? send(conn->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                                      : send_many(conn->fd, iov, n_iov);
+    if (UNLIKELY(sent < 0))
+        return refusal(IO_WANT_WRITE);
+    *n_out = (size_t)sent;
+    return IO_DONE;
 }
 
 static void plain_close(struct conn *conn)
@@ -103,7 +99,6 @@ const struct transport transport_plain = {
     .handshake = plain_handshake,
     .readv = plain_readv,
     .writev = plain_writev,
-    .has_pending = plain_has_pending,
     .close = plain_close,
     .free = plain_free,
 };

@@ -65,12 +65,6 @@ static enum io gather_writev(struct conn *conn, const struct iovec *iov, int n_i
     return IO_DONE;
 }
 
-static bool nothing_is_pending(const struct conn *conn)
-{
-    (void)conn;
-    return false;
-}
-
 static void nothing_to_do(struct conn *conn)
 {
     (void)conn;
@@ -79,7 +73,6 @@ static void nothing_to_do(struct conn *conn)
 static const struct transport transport_udp = {
     .name = "udp",
     .writev = gather_writev,
-    .has_pending = nothing_is_pending,
     .close = nothing_to_do,
     .free = nothing_to_do,
 };

@@ -15,10 +15,8 @@
 #define OUTPUT_KEPT (1u << 20) /* an output buffer that grew beyond this is given back */
 #define DRAIN_TICKS 3          /* seconds that a stopping worker gives its clients */
 
-void worker_online(struct worker *worker)
+void worker_go_online(struct worker *worker)
 {
-    if (worker->is_online)
-        return;
     worker->is_online = true;
     worker->now = server_now(worker->server);
     cache_thread_online(worker->cache_thread);
@@ -333,6 +331,7 @@ struct worker *worker_create(struct server *server, unsigned id)
     worker->in.p = malloc(WORKER_INPUT);
     worker->in.capacity = WORKER_INPUT;
     worker->batch = malloc(sizeof *worker->batch);
+    worker->turn_budget = (unsigned)server->settings->reqs_per_event;
     worker->record_capacity = (size_t)server->settings->tls_write_bytes;
     worker->counters = calloc(1, sizeof *worker->counters);
     bool is_whole = worker->wake_fd >= 0 && worker->base != NULL && worker->cache_thread != NULL &&

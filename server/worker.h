@@ -73,7 +73,9 @@ struct worker {
     struct event_base *base;
     struct cache_thread *cache_thread;
     bool is_online;
-    uint32_t now; /* the turn's second */
+    bool is_draining;     /* connections end when all they sent is answered */
+    uint32_t now;         /* the turn's second */
+    unsigned turn_budget; /* requests of one connection in one turn */
 
     struct input in;   /* shared by all its connections: empty between turns */
     struct output out; /* likewise */
@@ -106,7 +108,6 @@ struct worker {
     struct event *tick_event;
     unsigned n_ticks; /* seconds since its loop began, or began to stop */
     atomic_bool is_stopping;
-    bool is_draining; /* connections end when all they sent is answered */
 };
 
 /* NULL when memory or descriptors are short. Destroyed when its thread has stopped, and no job or
@@ -126,7 +127,12 @@ void worker_wake(struct worker *worker);
 void worker_tell(struct worker *worker, struct message *message);
 
 /* The worker is about to read items; ends by itself when the turn is over. */
-void worker_online(struct worker *worker);
+void worker_go_online(struct worker *worker);
+static inline void worker_online(struct worker *worker)
+{
+    if (UNLIKELY(!worker->is_online))
+        worker_go_online(worker);
+}
 
 /* Puts a connection on the list of those that go on without waiting for their socket. */
 void worker_make_ready(struct worker *worker, struct conn *conn);
