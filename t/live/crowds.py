@@ -11,9 +11,8 @@ from accounts import Accounts, logged_in
 from harness import MIB, SLACK, Server, case, packet, run, show, store_packet, wait_for
 from tls_link import TlsServer
 
-_, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (HARD, HARD))
-CROWD = min(int(os.environ.get("KEEPD_CROWD", "2000")), HARD - 200)
+CROWD = min(int(os.environ.get("KEEPD_CROWD", "2000")),
+            resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200)
 
 # doc/memory.md: bytes of an idle connection, and of a worker.
 PER_CONNECTION, PER_LOGIN, PER_TLS_CONNECTION = 1024, 2048, 28 * 1024
