@@ -63,6 +63,8 @@ NEWER_ROWS = [
 def check(rows):
     wrong = []
     for options, status, message in rows:
+        if "-u " in options and os.geteuid() != 0:
+            continue  # only root can become somebody else
         who = [] if "-u" in options else user_args()
         try:
             got, out, err = run_program(*who, *options.split())
