@@ -1,24 +1,13 @@
 #include "server/plain_gets.h"
 
 #include "server/command.h"
-#include "server/prefixes.h"
 #include "server/probes.h"
 #include "server/steps.h"
 #include "server/tenant.h"
-#include "server/trace.h"
-#include "server/watch.h"
 
 #define AT_ONCE 16u /* gets whose items are looked up in one call */
 
 _Static_assert(CACHE_VIEW_MAX <= OUTPUT_REF_MIN, "what a view shows is copied");
-
-bool plain_gets_are_open(const struct conn *conn)
-{
-    const struct tenant *tenant = conn->session.tenant;
-    return (conn->session.allowed >> CLASS_READ & 1) != 0 && !trace_is_on(conn) &&
-           !prefixes_are_on(tenant->prefixes) && !tenant_is_limited(tenant) &&
-           !watch_is_on(conn->worker->server->watch, WATCH_FETCHERS);
-}
 
 /* A miss, a large value, or one that is to be drawn: by the long way. */
 NEVER_INLINE enum execute_result execute_one(struct conn *conn, const struct input *in, size_t i)

@@ -7,10 +7,6 @@
 
 #include "server/execute.h"
 
-/* May plain gets go the short way? Not when somebody wants to see or count each of them, and not
- * without the right to read. Any other request may change that. */
-MUST_USE bool plain_gets_are_open(const struct conn *conn);
-
 /* Carries out the plain gets of the worker's batch from entry i on: that one, and those behind it,
  * up to entry n at most, while the output has room and the turn's budget lasts. How many, and the
  * result of the last. */

@@ -2,19 +2,8 @@
 
 #include "protocol/encode.h"
 #include "server/command.h"
-#include "server/prefixes.h"
 #include "server/probes.h"
 #include "server/tenant.h"
-#include "server/trace.h"
-#include "server/watch.h"
-
-bool plain_sets_are_open(const struct conn *conn)
-{
-    const struct tenant *tenant = conn->session.tenant;
-    return (conn->session.allowed >> CLASS_WRITE & 1) != 0 && !trace_is_on(conn) &&
-           !prefixes_are_on(tenant->prefixes) && !tenant_is_limited(tenant) &&
-           !watch_is_on(conn->worker->server->watch, WATCH_MUTATIONS);
-}
 
 /* Lays out the sets that may be done in one call; returns how many. A key that has no hint has no
  * item. */

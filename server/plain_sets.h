@@ -7,10 +7,6 @@
 
 #include "server/conn.h"
 
-/* May bare sets go the short way? Not when somebody wants to see or count each of them, and not
- * without the right to write. Any other request may change that. */
-MUST_USE bool plain_sets_are_open(const struct conn *conn);
-
 /* Carries out the bare sets of the worker's batch from entry i on, up to entry n at most, while the
  * turn's budget lasts and what they ask for is simple. Returns how many; 0: this one goes the long
  * way. */

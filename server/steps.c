@@ -4,9 +4,11 @@
 #include "server/login.h"
 #include "server/plain_gets.h"
 #include "server/plain_sets.h"
+#include "server/prefixes.h"
 #include "server/probes.h"
 #include "server/stream.h"
 #include "server/tenant.h"
+#include "server/trace.h"
 #include "server/traffic.h"
 #include "server/upload.h"
 #include "server/watch.h"
@@ -171,19 +173,29 @@ static enum execute_result execute_entry(struct conn *conn, const struct input *
     return result;
 }
 
-/* The kinds of entries that may go a short way now, as bits. */
+/* The kinds of entries that may go a short way now, as bits: not when somebody wants to see or
+ * count each of them, and not without the right to it. Any other request may change that. */
 static unsigned open_kinds(const struct conn *conn)
 {
-    unsigned gets = 1u << ENTRY_BARE_GET | 1u << ENTRY_PLAIN_GET | 1u << ENTRY_META_GET;
-    return (plain_gets_are_open(conn) ? gets : 0) |
-           (plain_sets_are_open(conn) ? 1u << ENTRY_BARE_SET : 0);
+    const struct tenant *tenant = conn->session.tenant;
+    const struct watch *watch = conn->worker->server->watch;
+    uint32_t allowed = conn->session.allowed;
+    unsigned kinds = 0;
+    if (trace_is_on(conn) || UNLIKELY(prefixes_are_on(tenant->prefixes)) ||
+        UNLIKELY(tenant_is_limited(tenant)))
+        return 0;
+    if ((allowed >> CLASS_READ & 1) != 0 && !watch_is_on(watch, WATCH_FETCHERS))
+        kinds |= 1u << ENTRY_BARE_GET | 1u << ENTRY_PLAIN_GET | 1u << ENTRY_META_GET;
+    if ((allowed >> CLASS_WRITE & 1) != 0 && !watch_is_on(watch, WATCH_MUTATIONS))
+        kinds |= 1u << ENTRY_BARE_SET;
+    return kinds;
 }
 
 /* The same as must_write_first for what goes a short way. */
 static inline bool must_write_before(struct conn *conn, unsigned kind)
 {
     const struct output *out = &conn->worker->out;
-    if (kind != ENTRY_BARE_SET)
+    if (LIKELY(kind != ENTRY_BARE_SET))
         return output_is_full(out);
     if (UNLIKELY(output_has_refs(out)))
         return true;
@@ -210,14 +222,11 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
             is_asked = true;
         }
         bool is_plain = (open >> kind & 1) != 0;
-        if (is_plain ? must_write_before(conn, kind)
-                     : must_write_first(conn, batch_request(batch, i))) {
+        bool is_full = LIKELY(is_plain) ? must_write_before(conn, kind)
+                                        : must_write_first(conn, batch_request(batch, i));
+        if (UNLIKELY(is_full || conn->budget == 0)) {
             rewind_to(conn, in, entry);
-            return PROGRESS_FULL;
-        }
-        if (conn->budget == 0) {
-            rewind_to(conn, in, entry);
-            return PROGRESS_SPENT;
+            return is_full ? PROGRESS_FULL : PROGRESS_SPENT;
         }
         if (LIKELY(is_plain && kind != ENTRY_BARE_SET)) {
             executed = plain_gets_execute(conn, in, i, n, &n_done);
@@ -230,18 +239,15 @@ static enum progress execute_batch(struct conn *conn, struct input *in)
                 is_asked = false;
             n_done = 1;
         }
-        switch (executed) {
-        case EXECUTE_NEXT:
+        if (LIKELY(executed == EXECUTE_NEXT))
             continue;
-        case EXECUTE_MOVED:
-            if (i + 1 < n)
-                rewind_to(conn, in, entry + 1);
-            return PROGRESS_MOVED;
-        case EXECUTE_CLOSE:
+        if (executed == EXECUTE_CLOSE)
             return PROGRESS_CLOSE;
-        }
+        if (i + 1 < n)
+            rewind_to(conn, in, entry + 1);
+        return PROGRESS_MOVED;
     }
-    if (result == PARSE_BAD)
+    if (UNLIKELY(result == PARSE_BAD))
         return PROGRESS_CLOSE;
     return result == PARSE_MORE ? PROGRESS_MORE : PROGRESS_BATCH;
 }
