@@ -75,14 +75,14 @@ static void fill_success(const struct request *request, const struct reply *repl
     switch (reply->status) {
     case STATUS_HIT:
         store_be32(bytes, reply->client_flags);
-        packet->extras = slice_of(bytes, 4);
+        packet->extras = slice_of(bytes, FLAGS_SIZE);
         if (request->does & WANT_KEY)
             packet->key = request->key;
         packet->n_value = reply->has_value ? reply->n_value : 0;
         break;
     case STATUS_TOUCHED:
         store_be32(bytes, reply->client_flags);
-        packet->extras = slice_of(bytes, 4);
+        packet->extras = slice_of(bytes, FLAGS_SIZE);
         break;
     case STATUS_NUMBER:
         store_be64(bytes, reply->number);

@@ -1,6 +1,6 @@
 /* command.h - private: the executors of the verbs, one function each.
  * Owns: nothing.   Thread: the connection's worker, online.
- * Never: called but through the table in execute.c. */
+ * Never: called but through the table in execute.c; plain_gets.c alone concludes what it began. */
 #ifndef SERVER_COMMAND_H
 #define SERVER_COMMAND_H
 
@@ -73,6 +73,12 @@ static inline void command_describe_state(struct reply *reply, const struct cach
 static inline enum execute_result command_end(bool is_answered)
 {
     return is_answered ? EXECUTE_NEXT : EXECUTE_CLOSE;
+}
+
+/* Answers with a line that no status has. */
+static inline enum execute_result command_say(const struct command *command, const char *line)
+{
+    return command_end(answer_text(command->conn, command->request, slice_str(line)));
 }
 
 #endif

@@ -15,11 +15,6 @@
 #define MEMLIMIT_MAX_MIB 1000000000
 #define CLASS_MAX        63 /* memcached's highest slab class */
 
-static enum execute_result say(const struct command *c, const char *line)
-{
-    return command_end(answer_text(c->conn, c->request, slice_str(line)));
-}
-
 static enum execute_result say_status(const struct command *c, enum status status)
 {
     return command_end(answer_status(c->conn, c->request, status));
@@ -38,14 +33,14 @@ enum execute_result command_noop(const struct command *c)
 enum execute_result command_version(const struct command *c)
 {
     bool is_binary = c->request->dialect == DIALECT_BINARY;
-    return say(c, is_binary ? COMPATIBLE_VERSION : "VERSION " COMPATIBLE_VERSION);
+    return command_say(c, is_binary ? COMPATIBLE_VERSION : "VERSION " COMPATIBLE_VERSION);
 }
 
 enum execute_result command_quit(const struct command *c)
 {
-    if (c->request->dialect == DIALECT_BINARY && !answer_status(c->conn, c->request, STATUS_OK))
+    if (c->request->dialect != DIALECT_BINARY)
         return EXECUTE_CLOSE;
-    return EXECUTE_CLOSE;
+    return say_status(c, STATUS_OK); /* the request closes */
 }
 
 enum execute_result command_flush(const struct command *c)
@@ -82,9 +77,9 @@ enum execute_result command_shutdown(const struct command *c)
 {
     struct slice mode = request_arg(c->request, 0);
     if (!server_of(c)->settings->allows_shutdown)
-        return say(c, "SERVER_ERROR: shutdown not enabled");
+        return command_say(c, "SERVER_ERROR: shutdown not enabled");
     if (mode.n > 0 && !slice_is(mode, "graceful"))
-        return say(c, "CLIENT_ERROR invalid shutdown mode");
+        return command_say(c, "CLIENT_ERROR invalid shutdown mode");
     server_stop(server_of(c), mode.n > 0);
     return EXECUTE_CLOSE;
 }
@@ -116,11 +111,11 @@ enum execute_result command_memlimit(const struct command *c)
     if (!number_parse_u64(request_arg(c->request, 0), UINT32_MAX, &mib))
         return say_status(c, STATUS_ERROR);
     if (mib < MEMLIMIT_MIN_MIB)
-        return say(c, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
+        return command_say(c, "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m");
     if (mib > MEMLIMIT_MAX_MIB)
-        return say(c, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
+        return command_say(c, "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
     const char *fault = set_memory(server_of(c), mib << 20);
-    return fault != NULL ? say(c, fault) : say_status(c, STATUS_OK);
+    return fault != NULL ? command_say(c, fault) : say_status(c, STATUS_OK);
 }
 
 /* ---- commands of memcached's engine: checked, and answered as one with nothing to do ---- */
@@ -149,15 +144,15 @@ static enum execute_result slabs_reassign(const struct command *c)
     if (request_n_args(c->request) != 3)
         return say_status(c, STATUS_ERROR);
     if (!server_of(c)->settings->slab_reassign)
-        return say(c, "CLIENT_ERROR slab reassignment disabled");
+        return command_say(c, "CLIENT_ERROR slab reassignment disabled");
     if (!number_parse_s64(request_arg(c->request, 1), INT32_MIN, INT32_MAX, &from) ||
         !number_parse_s64(request_arg(c->request, 2), INT32_MIN, INT32_MAX, &to))
         return say_status(c, STATUS_BAD_FORMAT);
     if (from == to)
-        return say(c, "SAME src and dst class are identical");
+        return command_say(c, "SAME src and dst class are identical");
     if (from < -1 || from > CLASS_MAX || to < 0 || to > CLASS_MAX)
-        return say(c, "BADCLASS invalid src or dst class id");
-    return say(c, "NOSPARE source class has no spare pages");
+        return command_say(c, "BADCLASS invalid src or dst class id");
+    return command_say(c, "NOSPARE source class has no spare pages");
 }
 
 static enum execute_result slabs_automove(const struct command *c)
@@ -171,7 +166,7 @@ static enum execute_result slabs_automove(const struct command *c)
         if (!is_number(value, 0, UINT32_MAX))
             return say_status(c, STATUS_BAD_FORMAT);
         if (!is_number(value, 3, 1800))
-            return say(c, "CLIENT_ERROR automove window too low or too high");
+            return command_say(c, "CLIENT_ERROR automove window too low or too high");
         return say_status(c, STATUS_OK);
     }
     if (mode.n == 0)
@@ -203,9 +198,9 @@ static enum execute_result lru_tune(const struct command *c)
         !parse_fraction(request_arg(c->request, 4), &warm_factor))
         return say_status(c, STATUS_ERROR);
     if (hot + warm > 80)
-        return say(c, "ERROR hot and warm pcts must not exceed 80");
+        return command_say(c, "ERROR hot and warm pcts must not exceed 80");
     if (!(hot_factor > 0) || !(warm_factor > 0))
-        return say(c, "ERROR hot/warm age factors must be greater than 0");
+        return command_say(c, "ERROR hot/warm age factors must be greater than 0");
     return say_status(c, STATUS_OK);
 }
 
@@ -276,16 +271,16 @@ static enum execute_result dump(const struct command *c, enum stream_kind kind)
     struct server *server = server_of(c);
     uint64_t mask;
     if (!atomic_load(&server->is_crawler_on))
-        return say(c, "CLIENT_ERROR lru crawler disabled");
+        return command_say(c, "CLIENT_ERROR lru crawler disabled");
     if (!server->settings->allows_dump)
-        return say(c, kind == STREAM_METADUMP ? "ERROR metadump not allowed"
-                                              : "ERROR key dump not allowed");
+        return command_say(c, kind == STREAM_METADUMP ? "ERROR metadump not allowed"
+                                                      : "ERROR key dump not allowed");
     if (!output_is_empty(&c->conn->worker->out))
-        return say(c, kind == STREAM_METADUMP
-                          ? "ERROR cannot pipeline other commands before metadump"
-                          : "ERROR cannot pipeline other commands before mgdump");
+        return command_say(c, kind == STREAM_METADUMP
+                                  ? "ERROR cannot pipeline other commands before metadump"
+                                  : "ERROR cannot pipeline other commands before mgdump");
     if (parse_classes(request_arg(c->request, 1), &mask) == CLASSES_BAD)
-        return say(c, "BADCLASS invalid class id");
+        return command_say(c, "BADCLASS invalid class id");
     if (!answer_status(c->conn, c->request, STATUS_OK) || !stream_begin(c->conn, kind, mask, 0))
         return EXECUTE_CLOSE;
     return EXECUTE_MOVED;
@@ -295,16 +290,16 @@ static enum execute_result crawl(const struct command *c)
 {
     uint64_t mask;
     if (!atomic_load(&server_of(c)->is_crawler_on))
-        return say(c, "CLIENT_ERROR lru crawler disabled");
+        return command_say(c, "CLIENT_ERROR lru crawler disabled");
     switch (parse_classes(request_arg(c->request, 1), &mask)) {
     case CLASSES_OK:
         return say_status(c, STATUS_OK);
     case CLASSES_HASH:
-        return say(c, "ERROR an unknown error happened");
+        return command_say(c, "ERROR an unknown error happened");
     case CLASSES_BAD:
         break;
     }
-    return say(c, "BADCLASS invalid class id");
+    return command_say(c, "BADCLASS invalid class id");
 }
 
 static enum execute_result crawler_number(const struct command *c, struct slice what)
@@ -313,7 +308,7 @@ static enum execute_result crawler_number(const struct command *c, struct slice 
     if (!is_number(value, 0, UINT32_MAX))
         return say_status(c, STATUS_BAD_FORMAT);
     if (slice_is(what, "sleep") && !is_number(value, 0, 1000000))
-        return say(c, "CLIENT_ERROR sleep must be one second or less");
+        return command_say(c, "CLIENT_ERROR sleep must be one second or less");
     return say_status(c, STATUS_OK);
 }
 
@@ -321,8 +316,9 @@ static enum execute_result crawler_switch(const struct command *c, struct slice 
 {
     atomic_bool *is_on = &server_of(c)->is_crawler_on;
     if (slice_is(what, "enable"))
-        return atomic_exchange(is_on, true) ? say(c, "ERROR failed to start lru crawler thread")
-                                            : say_status(c, STATUS_OK);
+        return atomic_exchange(is_on, true)
+                   ? command_say(c, "ERROR failed to start lru crawler thread")
+                   : say_status(c, STATUS_OK);
     if (!slice_is(what, "disable"))
         return say_status(c, STATUS_ERROR);
     atomic_store(is_on, false);

@@ -290,16 +290,14 @@ static enum execute_result stats_detail(const struct command *c)
     struct server *server = c->conn->worker->server;
     struct slice what = request_arg(c->request, 1);
     if (!server->settings->allows_dump)
-        return command_end(
-            answer_text(c->conn, c->request, SLICE("CLIENT_ERROR stats detail not allowed")));
+        return command_say(c, "CLIENT_ERROR stats detail not allowed");
     if (slice_is(what, "dump"))
         return detail_dump(c);
     if (slice_is(what, "on") || slice_is(what, "off")) {
         prefixes_turn(c->conn->session.tenant->prefixes, slice_is(what, "on"));
         return answer_done(c, STATUS_OK);
     }
-    return command_end(
-        answer_text(c->conn, c->request, SLICE("CLIENT_ERROR usage: stats detail on|off|dump")));
+    return command_say(c, "CLIENT_ERROR usage: stats detail on|off|dump");
 }
 
 static enum execute_result stats_reset(const struct command *c)
@@ -315,16 +313,14 @@ static enum execute_result stats_cachedump(const struct command *c)
 {
     uint64_t id, n_max;
     if (!c->conn->worker->server->settings->allows_dump)
-        return command_end(
-            answer_text(c->conn, c->request, SLICE("CLIENT_ERROR stats cachedump not allowed")));
+        return command_say(c, "CLIENT_ERROR stats cachedump not allowed");
     if (request_n_args(c->request) < 3)
-        return command_end(
-            answer_text(c->conn, c->request, SLICE("CLIENT_ERROR bad command line")));
+        return command_say(c, "CLIENT_ERROR bad command line");
     if (!number_parse_u64(request_arg(c->request, 1), UINT32_MAX, &id) ||
         !number_parse_u64(request_arg(c->request, 2), UINT32_MAX, &n_max))
         return command_end(answer_status(c->conn, c->request, STATUS_BAD_FORMAT));
     if (id >= 64)
-        return command_end(answer_text(c->conn, c->request, SLICE("CLIENT_ERROR Illegal slab id")));
+        return command_say(c, "CLIENT_ERROR Illegal slab id");
     if (!stream_begin(c->conn, STREAM_CACHEDUMP, 1ull << id, n_max))
         return EXECUTE_CLOSE;
     return EXECUTE_MOVED;

@@ -25,11 +25,6 @@ static bool find_type(struct slice word, uint32_t *types_out)
     return false;
 }
 
-static enum execute_result say(const struct command *c, const char *line)
-{
-    return command_end(answer_text(c->conn, c->request, slice_str(line)));
-}
-
 /* The words behind watch; none means fetchers. */
 static bool parse_types(const struct request *request, uint32_t *types_out)
 {
@@ -61,22 +56,22 @@ enum execute_result command_watch(const struct command *c)
     char line[80];
     uint32_t wanted;
     if (server->settings->denies_watch)
-        return say(c, "CLIENT_ERROR watch commands not allowed");
+        return command_say(c, "CLIENT_ERROR watch commands not allowed");
     if (!output_is_empty(&conn->worker->out))
-        return say(c, "ERROR cannot pipeline other commands before watch");
+        return command_say(c, "ERROR cannot pipeline other commands before watch");
     if (!parse_types(c->request, &wanted))
         return command_end(answer_status(conn, c->request, STATUS_ERROR));
     if (tenant != NULL && (denied = type_denied(wanted)) != NULL) {
         snprintf(line, sizeof line, "CLIENT_ERROR watch %s needs the right admin", denied);
-        return say(c, line);
+        return command_say(c, line);
     }
     switch (watch_begin(server->watch, conn, wanted, tenant)) {
     case WATCH_BEGUN:
         break;
     case WATCH_TOO_MANY:
-        return say(c, "WATCHER_TOO_MANY log watcher limit reached");
+        return command_say(c, "WATCHER_TOO_MANY log watcher limit reached");
     case WATCH_FAILED:
-        return say(c, "WATCHER_FAILED failed to add log watcher");
+        return command_say(c, "WATCHER_FAILED failed to add log watcher");
     }
     conn_enter(conn, CONN_WATCH);
     return answer_status(conn, c->request, STATUS_OK) ? EXECUTE_MOVED : EXECUTE_CLOSE;
