@@ -72,6 +72,14 @@ def wait_for(condition, what, timeout_s=TIMEOUT_S):
         time.sleep(0.005)
 
 
+def need_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+    except OSError:
+        raise Skip("no IPv6 here")
+
+
 _port_locks = []
 
 

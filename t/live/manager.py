@@ -12,6 +12,8 @@ import subprocess
 from harness import KEEPD, SRCDIR, TIMEOUT_S, Skip, case, folder, run, wait_for
 
 SYSTEMD = "/lib/systemd/systemd"
+# The users of its root are others than who runs this.
+os.umask(0o022)
 UNITS = "etc/systemd/system"
 
 # Runs as root inside new namespaces; T is an empty folder, P the program, U the folder of the units.

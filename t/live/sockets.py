@@ -6,7 +6,8 @@ import re
 import socket
 import stat
 
-from harness import TIMEOUT_S, Conn, Server, case, folder, free_port, run, run_program, user_args
+from harness import (TIMEOUT_S, Conn, Server, case, folder, free_port, need_ipv6, run, run_program,
+                     user_args)
 
 
 @case
@@ -105,6 +106,7 @@ def several_l_options():
 
 @case
 def ipv6():
+    need_ipv6()
     with Server(listen="[::1]") as server:
         family, port = server.ports()[0]
         assert family == "INET6", family
@@ -116,6 +118,7 @@ def ipv6():
 
 @case
 def both_families():
+    need_ipv6()
     port = free_port()
     with Server("-p", port, "-l", "127.0.0.1,::1", listen=None) as server:
         assert sorted(server.ports()) == [("INET", port), ("INET6", port)], server.ports()

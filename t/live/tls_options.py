@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 
-from harness import TIMEOUT_S, Conn, Skip, case, free_port, run, run_program, user_args
+from harness import TIMEOUT_S, Conn, case, free_port, need_ipv6, run, run_program, user_args
 from tls_link import VERSIONS, TlsConn, TlsServer, cert, client_context, issue, tls_options
 
 DAY_S = 86400
@@ -133,15 +133,6 @@ def kernel_tls():
 
 # ---------------------------------------------------------------- listeners
 
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as s:
-            s.bind(("::1", 0))
-            return True
-    except OSError:
-        return False
-
-
 def manner_of(host, port):
     """'plain', 'tls' or 'tls with a certificate'."""
     with Conn((host, port)) as c:
@@ -180,8 +171,7 @@ def prefixes():
 
 @case
 def prefixes_with_ipv6():
-    if not has_ipv6():
-        raise Skip("no IPv6 here")
+    need_ipv6()
     check_listeners(("notls:[::1]", "::1", "plain"), ("btls:[::1]", "::1", "tls"),
                     ("mtls:[::1]", "::1", "tls with a certificate"), ("[::1]", "::1", "tls"),
                     ("mtls:[::]", "::1", "tls with a certificate"), ("notls:[::]", "::1", "plain"))

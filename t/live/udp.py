@@ -6,8 +6,8 @@ import re
 import socket
 import struct
 
-from harness import (MIB, TIMEOUT_S, Server, case, folder, free_port, packet, run, run_program, store_packet,
-                     user_args, wait_for)
+from harness import (MIB, TIMEOUT_S, Server, case, folder, free_port, need_ipv6, packet, run,
+                     run_program, store_packet, user_args, wait_for)
 
 FRAME = struct.Struct(">HHHH")
 PAYLOAD_MAX = 1392
@@ -100,8 +100,7 @@ def every_protocol():
 
 @case
 def both_families():
-    if not os.path.exists("/proc/net/if_inet6"):
-        return
+    need_ipv6()
     with Server("-U", "-1", "-p", "-1", "-l", "127.0.0.1,::1", listen=None) as server:
         with Client(server) as four, Client(server, socket.AF_INET6) as six:
             assert four.ask(b"set a 0 0 1\r\nx\r\n") == b"STORED\r\n"
