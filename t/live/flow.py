@@ -253,4 +253,23 @@ def what_follows_a_large_value():
         assert other.get(b"b29") == value
 
 
+@case
+def values_that_end_where_a_read_ends():
+    """64 KiB are read at once, 2 KiB when a large value went before; the engine's segments may be
+    larger. A value's end, its line's end and the next request come in one read or in several."""
+    for memory in (64, 256, 1024):
+        with Server("-m", memory, "-t", 1) as server, server.connect() as c:
+            source = random.Random(3).randbytes(300000)
+            stores = b""
+            lengths = [n + near for n in (65536, 65536 + 2048, 2 * 65536, 3 * 65536 + 2048)
+                       for near in (*range(-30, -20), *range(-3, 4))]  # a head has 24 bytes
+            for n in lengths:
+                stores += b"set v%06d 0 0 %06d\r\n" % (n, n) + source[-n:] + b"\r\nmn\r\n"
+            c.send(stores)
+            for n in lengths:
+                assert c.line() == b"STORED" and c.line() == b"MN", n
+            for n in lengths:
+                assert c.get(b"v%06d" % n) == source[-n:], n
+
+
 run()
