@@ -482,7 +482,9 @@ static enum password_answer recall(struct auth_session *session, struct users *u
     struct auth *auth = session->auth;
     struct slice plain = auth_plain_name(auth, users, name);
     uint8_t tag[VERIFIER_TAG_SIZE];
-    if (!password_tag(&auth->keys, plain, password, tag))
+    bool has_tag = password_tag(&auth->keys, plain, password, tag);
+    secret_wipe_near_stack(); /* the hash has worked there */
+    if (!has_tag)
         return PASSWORD_OPEN;
     enum password_answer answer =
         password_recall(users, tag, plain, session->now.wall_s, &session->proof);

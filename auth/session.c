@@ -198,9 +198,7 @@ enum auth_result auth_submit_text(struct auth_session *session, struct secret **
 
 static bool finish_at_once(struct auth_session *session, struct slice name, struct slice password)
 {
-    bool is_done = exchange_try(session, name, password, session->now.mono_ms);
-    secret_wipe_stack();
-    if (!is_done)
+    if (!exchange_try(session, name, password, session->now.mono_ms))
         return false;
     identity_destroy(&session->identity);
     session->phase = SESSION_READY;

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define STACK_NEAR (4u << 10)
 #define STACK_OWN  (16u << 10)
 #define STACK_DEEP (128u << 10)
 
@@ -60,6 +61,12 @@ void secret_wipe(void *p, size_t n)
 {
     if (n > 0)
         explicit_bzero(p, n);
+}
+
+__attribute__((noinline)) void secret_wipe_near_stack(void)
+{
+    uint8_t left_behind[STACK_NEAR];
+    explicit_bzero(left_behind, sizeof left_behind);
 }
 
 __attribute__((noinline)) void secret_wipe_stack(void)

@@ -27,8 +27,10 @@ MUST_USE bool secret_append(struct secret *secret, struct slice bytes);
 /* Wipes a buffer so that the compiler cannot leave it out. */
 void secret_wipe(void *p, size_t n);
 
-/* Wipes what functions that have returned to the caller left on the stack: as deep as code of this
- * project and of OpenSSL goes (16 KiB), and as deep as plug-ins of others may go (128 KiB). */
+/* Wipes what functions that have returned to the caller left on the stack: as deep as one hash goes
+ * (4 KiB), as code of this project and of OpenSSL goes (16 KiB), and as plug-ins of others may go
+ * (128 KiB). */
+void secret_wipe_near_stack(void);
 void secret_wipe_stack(void);
 void secret_wipe_deep_stack(void);
 
