@@ -1,3 +1,4 @@
+#include "base/hash_short.h"
 #include "cache/store.h"
 #include "cache/touch.h"
 
@@ -26,10 +27,23 @@ uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant
     return hash_bytes(&cache->hash_key, key, tenant->salt);
 }
 
-ALWAYS_INLINE void prefetch_bucket(const struct index *index, uint64_t state, uint64_t hash)
+/* The two buckets of a hash. */
+struct bucket_pair {
+    const struct bucket *first;
+    const struct bucket *second;
+};
+
+ALWAYS_INLINE struct bucket_pair buckets_of(const struct index *index, uint64_t state,
+                                            uint64_t hash)
 {
-    __builtin_prefetch(index_bucket(index, state, hash, 0));
-    __builtin_prefetch(index_bucket(index, state, hash, 1));
+    return (struct bucket_pair){index_bucket(index, state, hash, 0),
+                                index_bucket(index, state, hash, 1)};
+}
+
+ALWAYS_INLINE void prefetch_buckets(struct bucket_pair pair)
+{
+    __builtin_prefetch(pair.first);
+    __builtin_prefetch(pair.second);
 }
 
 /* Header and key are looked at before the value: what follows them may come as far as the second
@@ -45,49 +59,54 @@ ALWAYS_INLINE void prefetch_location(const struct cache *cache, uint32_t locatio
 /* The first slot with the key's tag is nearly always the key's. Of twenty keys one has another such
  * slot: it is fetched too, for the misses of one item cost as much as several keys. In which of the
  * two buckets the first is nobody can foretell, so no branch asks. */
-ALWAYS_INLINE uint32_t prefetch_item(const struct cache *cache, uint64_t state, uint64_t hash)
+ALWAYS_INLINE uint32_t prefetch_item(const struct cache *cache, struct bucket_pair pair,
+                                     uint64_t hash)
 {
-    const struct index *index = &cache->index;
-    const struct bucket *first = index_bucket(index, state, hash, 0);
-    const struct bucket *second = index_bucket(index, state, hash, 1);
     uint8_t tag = hash_tag(hash);
-    unsigned match = bucket_match(first, tag) | bucket_match(second, tag) << 16;
+    unsigned match = bucket_match(pair.first, tag) | bucket_match(pair.second, tag) << 16;
     if (UNLIKELY(match == 0))
         return 0;
     unsigned slot = (unsigned)__builtin_ctz(match) & 15;
-    const struct bucket *bucket = (match & 0xffff) != 0 ? first : second;
+    const struct bucket *bucket = (match & 0xffff) != 0 ? pair.first : pair.second;
     prefetch_location(cache, bucket_location(bucket, slot));
     for (match &= match - 1; UNLIKELY(match != 0); match &= match - 1) {
         unsigned other = (unsigned)__builtin_ctz(match);
-        prefetch_location(cache, bucket_location(other < 16 ? first : second, other & 15));
+        prefetch_location(cache,
+                          bucket_location(other < 16 ? pair.first : pair.second, other & 15));
     }
-    return index_hint(index, bucket, slot);
+    return index_hint(&cache->index, bucket, slot);
 }
 
 void cache_prefetch_bucket(const struct cache *cache, uint64_t hash)
 {
-    prefetch_bucket(&cache->index, index_state(&cache->index), hash);
+    prefetch_buckets(buckets_of(&cache->index, index_state(&cache->index), hash));
 }
 
 uint32_t cache_prefetch_item(const struct cache *cache, uint64_t hash)
 {
-    return prefetch_item(cache, index_state(&cache->index), hash);
+    return prefetch_item(cache, buckets_of(&cache->index, index_state(&cache->index), hash), hash);
 }
+
+#define PREFETCH_LAG 8u /* keys between the fetch of a bucket and the look at it */
 
 void cache_prefetch(const struct cache *cache, const struct cache_tenant *tenant,
                     struct cache_key *keys, size_t n)
 {
-    uint64_t state = index_state(&cache->index);
-    for (size_t i = 0; i < n; i++) {
-        keys[i].hint = 0;
-        if (UNLIKELY(keys[i].bytes.n == 0))
-            continue;
-        keys[i].hash = cache_hash(cache, tenant, keys[i].bytes);
-        prefetch_bucket(&cache->index, state, keys[i].hash);
+    struct bucket_pair pairs[PREFETCH_LAG];
+    uint64_t state = index_state(&cache->index), salt = tenant->salt;
+    size_t i, behind = 0;
+    for (i = 0; i < n; i++) {
+        struct bucket_pair *pair = &pairs[i % PREFETCH_LAG];
+        if (i >= PREFETCH_LAG) {
+            keys[behind].hint = prefetch_item(cache, *pair, keys[behind].hash);
+            behind++;
+        }
+        keys[i].hash = hash_short(&cache->hash_key, keys[i].bytes, salt);
+        *pair = buckets_of(&cache->index, state, keys[i].hash);
+        prefetch_buckets(*pair);
     }
-    for (size_t i = 0; i < n; i++)
-        if (LIKELY(keys[i].bytes.n > 0))
-            keys[i].hint = prefetch_item(cache, state, keys[i].hash);
+    for (; behind < n; behind++)
+        keys[behind].hint = prefetch_item(cache, pairs[behind % PREFETCH_LAG], keys[behind].hash);
 }
 
 /* Where the words and the value lie, and how long it is, by the item's layout. A counter's value
