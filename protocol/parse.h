@@ -45,30 +45,6 @@ void parser_init(struct parser *parser, enum protocol allowed);
 MUST_USE enum parse_result parse_request(struct parser *parser, const uint8_t *p, size_t n,
                                          struct request *out, size_t *n_consumed_out);
 
-/* A text get of one key, about which there is no more to say: nearly all of a cache's traffic. */
-struct bare_get {
-    struct slice key;
-    size_t n_consumed; /* bytes */
-    bool is_first;     /* of its line; so is_last */
-    bool is_last;
-};
-
-/* For a connection that speaks text: of parse_bare_get. */
-MUST_USE bool text_parse_bare_get(struct parser *parser, const uint8_t *p, size_t n,
-                                  struct bare_get *out);
-
-/* Parses one request if it is a bare get; p[0..n) is not empty. False: nothing is consumed, and the
- * request, which may be a get all the same, is parse_request's. */
-MUST_USE static inline bool parse_bare_get(struct parser *parser, const uint8_t *p, size_t n,
-                                           struct bare_get *out)
-{
-    return parser->protocol == PROTOCOL_TEXT && (p[0] == 'g' || parser->multiget != 0) &&
-           text_parse_bare_get(parser, p, n, out);
-}
-
-/* What parse_request would have made of it. */
-void bare_get_request(const struct bare_get *get, struct request *out);
-
 /* A set of text or binary that is there with its whole value, and about which there is no more to
  * say. */
 struct bare_set {

@@ -6,6 +6,7 @@
 
 #include "base/must.h"
 #include "base/number.h"
+#include "protocol/find_gap.h"
 #include "protocol/request.h"
 
 #include <stddef.h>
@@ -115,41 +116,8 @@ static inline const uint8_t *find_space(const uint8_t *at, const uint8_t *end)
             at = end - 16;
     }
 }
-
-/* The spaces and newlines among sixteen bytes, as bits. */
-static inline unsigned ends_in_16(const uint8_t *at)
-{
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-    __m128i space = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(' '));
-    __m128i newline = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n'));
-    return (unsigned)_mm_movemask_epi8(_mm_or_si128(space, newline));
-}
-
-/* The first space or newline at or behind at; NULL when it is not among the next n_most bytes, or
- * when there are fewer than 16. */
-static inline const uint8_t *find_gap(const uint8_t *at, const uint8_t *end, size_t n_most)
-{
-    const uint8_t *limit = at + n_most;
-    if (end - at < 16)
-        return NULL;
-    for (;;) {
-        unsigned found = ends_in_16(at);
-        if (found != 0)
-            return at + __builtin_ctz(found);
-        at += 16;
-        if (at >= end || at >= limit)
-            return NULL;
-        if (end - at < 16)
-            at = end - 16;
-    }
-}
 #else
 #define find_space find_space_narrow
-static inline const uint8_t *find_gap(const uint8_t *at, const uint8_t *end, size_t n_most)
-{
-    (void)at, (void)end, (void)n_most;
-    return NULL;
-}
 #endif
 
 /* The same for keys. */

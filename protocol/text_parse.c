@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "protocol/bare_get.h"
 #include "protocol/dialects.h"
 #include "protocol/text_line.h"
 
@@ -391,28 +392,8 @@ NEVER_INLINE enum parse_result parse_line(struct parser *parser, const uint8_t *
     return first_key(parser, &commands[COMMAND_get], p, line, out, n_consumed_out);
 }
 
-/* A get line of one key, which most are: its end is found in one pass with the key's. */
-ALWAYS_INLINE bool parse_lone_get(const uint8_t *p, size_t n, struct bare_get *out)
+bool text_parse_bare_key(struct parser *parser, const uint8_t *p, size_t n, struct bare_get *out)
 {
-    const uint8_t *key = p + 4;
-    if (UNLIKELY(n < LINE_MIN || memcmp(p, "get ", 4) != 0))
-        return false;
-    const uint8_t *newline = find_gap(key, p + n, KEY_MAX + 2);
-    if (UNLIKELY(newline == NULL || *newline != '\n'))
-        return false;
-    size_t n_key = (size_t)(line_end(key, newline) - key);
-    out->key = slice_of(key, n_key);
-    out->n_consumed = (size_t)(newline + 1 - p);
-    out->is_first = out->is_last = true;
-    return n_key > 0 && n_key <= KEY_MAX;
-}
-
-bool text_parse_bare_get(struct parser *parser, const uint8_t *p, size_t n, struct bare_get *out)
-{
-    if (parser->multiget == 0 && LIKELY(parse_lone_get(p, n, out))) {
-        parser->n_searched = 0;
-        return true;
-    }
     if (parser->multiget != COMMAND_get + 1 || UNLIKELY(n < parser->n_line_left))
         return false;
     const uint8_t *newline = p + parser->n_line_left - 1;
@@ -542,7 +523,7 @@ NEVER_INLINE enum parse_result parse_classic(struct parser *parser, const uint8_
                                              struct request *out, size_t *n_consumed_out)
 {
     struct bare_get get;
-    if (text_parse_bare_get(parser, p, n, &get)) {
+    if (parse_bare_get(parser, p, n, &get)) {
         bare_get_request(&get, out);
         *n_consumed_out = get.n_consumed;
         return PARSE_OK;

@@ -1,5 +1,6 @@
 #include "server/steps.h"
 
+#include "protocol/bare_get.h"
 #include "server/tenant.h"
 
 /* The value of a storage request: whole in the buffer, small enough to wait for, or to be taken as
@@ -29,19 +30,26 @@ static size_t take_value(struct request *request, const uint8_t *p)
     return (size_t)request->n_value + request->n_trailer;
 }
 
-/* A bare get: nothing but its key is written down. */
-ALWAYS_INLINE bool parse_bare(struct conn *conn, struct input *in, struct batch_entry *entry,
-                              struct cache_key *key)
+/* The bare gets that come next, of which nothing but the keys is written down. Returns how many. */
+ALWAYS_INLINE size_t parse_gets(struct conn *conn, struct input *in, struct batch_entry *entries,
+                                struct cache_key *keys, size_t n_most)
 {
+    const uint8_t *at = in->p + in->at, *end = in->p + in->n;
     struct bare_get get;
-    entry->before = conn->parser;
-    if (!parse_bare_get(&conn->parser, in->p + in->at, in->n - in->at, &get))
-        return false;
-    entry->kind = ENTRY_BARE_GET;
-    entry->is_last = get.is_last;
-    key->bytes = get.key;
-    in->at += get.n_consumed;
-    return true;
+    size_t n = 0;
+    for (; n < n_most && at < end; n++, entries++, keys++) {
+        entries->before = conn->parser;
+        if (!parse_bare_get(&conn->parser, at, (size_t)(end - at), &get))
+            break;
+        entries->start = (uint32_t)(at - in->p);
+        entries->n = (uint32_t)get.n_consumed;
+        entries->kind = ENTRY_BARE_GET;
+        entries->is_last = entries->counts = get.is_last;
+        keys->bytes = get.key;
+        at += get.n_consumed;
+    }
+    in->at = (size_t)(at - in->p);
+    return n;
 }
 
 /* A bare set, with its value. */
@@ -120,14 +128,17 @@ size_t batch_parse(struct conn *conn, struct input *in, enum parse_result *resul
     bool is_last = false;
     size_t n = 0;
     while (n < BATCH_MAX && !is_last) {
-        struct batch_entry *entry = &batch->entries[n];
+        n += parse_gets(conn, in, &batch->entries[n], &batch->keys[n], BATCH_MAX - n);
         if (in->at == in->n) {
             result = PARSE_MORE;
             break;
         }
+        if (n == BATCH_MAX)
+            break;
+        struct batch_entry *entry = &batch->entries[n];
         entry->start = (uint32_t)in->at;
-        if (!parse_bare(conn, in, entry, &batch->keys[n]) &&
-            !parse_set(conn, in, entry, &batch->keys[n], &batch->sets[n])) {
+        entry->before = conn->parser;
+        if (!parse_set(conn, in, entry, &batch->keys[n], &batch->sets[n])) {
             result = parse_one(conn, in, entry, &batch->requests[n], &is_last);
             if (result == PARSE_MORE)
                 break;

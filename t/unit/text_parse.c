@@ -1,3 +1,4 @@
+#include "protocol/bare_get.h"
 #include "t/unit/text_case.h"
 
 #define FORMAT       "CLIENT_ERROR bad command line format"
