@@ -1,7 +1,7 @@
-/* plain_sets.h - the short way of sets that replace a value, and are told no more than that. What
- * execute and command_store ask for each request is asked once here, or has one answer only. Owns:
- * nothing.   Thread: the connection's worker, online. Never: is needed: the long way does the same.
- */
+/* plain_sets.h - the short way of sets that replace a value, and are told no more than that.
+ *       What execute and command_store ask for each request is asked once here, or has one answer.
+ * Owns: nothing.   Thread: the connection's worker, online.
+ * Never: is needed: the long way does the same. */
 #ifndef SERVER_PLAIN_SETS_H
 #define SERVER_PLAIN_SETS_H
 
