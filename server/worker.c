@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,15 +107,17 @@ static void press(struct conn *conn)
 /* The next tick comes a whole second from now. */
 static bool begin_second(struct worker *worker)
 {
-    static const struct timeval second = {.tv_sec = 1};
-    return event_add(worker->tick_event, &second) == 0;
+    static const struct itimerspec second = {.it_interval.tv_sec = 1, .it_value.tv_sec = 1};
+    return timerfd_settime(worker->tick_fd, 0, &second, NULL) == 0;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
-    (void)fd;
+    uint64_t n_due;
     (void)what;
+    if (read(fd, &n_due, sizeof n_due) != (ssize_t)sizeof n_due)
+        return; /* interrupted: it is told again */
     worker_online(worker);
     worker->n_ticks++;
     uint32_t now = server_now(worker->server);
@@ -320,9 +323,11 @@ static bool add_events(struct worker *worker)
 {
     worker->wake_event =
         event_new(worker->base, worker->wake_fd, EV_READ | EV_PERSIST, on_wake, worker);
-    worker->tick_event = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+    worker->tick_event =
+        event_new(worker->base, worker->tick_fd, EV_READ | EV_PERSIST, on_tick, worker);
     return worker->wake_event != NULL && worker->tick_event != NULL &&
-           event_add(worker->wake_event, NULL) == 0 && begin_second(worker);
+           event_add(worker->wake_event, NULL) == 0 && event_add(worker->tick_event, NULL) == 0 &&
+           begin_second(worker);
 }
 
 struct worker *worker_create(struct server *server, unsigned id)
@@ -335,6 +340,7 @@ struct worker *worker_create(struct server *server, unsigned id)
     pthread_mutex_init(&worker->conns_lock, NULL);
     pthread_mutex_init(&worker->mail_lock, NULL);
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    worker->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     worker->base = make_base();
     worker->cache_thread = cache_thread_create(server->cache);
     worker->in.p = malloc(WORKER_INPUT);
@@ -343,9 +349,9 @@ struct worker *worker_create(struct server *server, unsigned id)
     worker->turn_budget = (unsigned)server->settings->reqs_per_event;
     worker->record_capacity = (size_t)server->settings->tls_write_bytes;
     worker->counters = calloc(1, sizeof *worker->counters);
-    bool is_whole = worker->wake_fd >= 0 && worker->base != NULL && worker->cache_thread != NULL &&
-                    worker->in.p != NULL && worker->batch != NULL && worker->counters != NULL &&
-                    add_events(worker);
+    bool is_whole = worker->wake_fd >= 0 && worker->tick_fd >= 0 && worker->base != NULL &&
+                    worker->cache_thread != NULL && worker->in.p != NULL && worker->batch != NULL &&
+                    worker->counters != NULL && add_events(worker);
     if (!is_whole)
         worker_destroy(&worker);
     return worker;
@@ -381,6 +387,8 @@ void worker_destroy(struct worker **worker)
         event_base_free(w->base);
     if (w->wake_fd >= 0)
         close(w->wake_fd);
+    if (w->tick_fd >= 0)
+        close(w->tick_fd);
     cache_thread_destroy(&w->cache_thread);
     output_fini(&w->out);
     free(w->in.p);

@@ -105,6 +105,7 @@ struct worker {
     struct message *mail_last;
     int wake_fd; /* eventfd */
     struct event *wake_event;
+    int tick_fd; /* timerfd: a timer of the event loop would read the clock in each turn */
     struct event *tick_event;
     unsigned n_ticks; /* seconds since its loop began, or began to stop */
     atomic_bool is_stopping;
