@@ -86,21 +86,35 @@ void item_reap(struct cache_thread *thread, struct cache_tenant *tenant,
 
 /* ---- cas ---- */
 
+static void take_cas_run(struct cache_thread *thread)
+{
+    thread->cas_next = atomic_fetch_add(&thread->cache->cas, CAS_RUN);
+    thread->cas_end = thread->cas_next + CAS_RUN;
+}
+
 uint64_t cas_next(struct cache_thread *thread, uint64_t old)
 {
-    struct cache *cache = thread->cache;
-    if (!cache->has_cas)
+    if (!thread->cache->has_cas)
         return 0;
-    if (thread->cas_next == thread->cas_end || thread->cas_next <= old) {
-        thread->cas_next = atomic_fetch_add(&cache->cas, CAS_RUN);
-        thread->cas_end = thread->cas_next + CAS_RUN;
-    }
+    if (thread->cas_next == thread->cas_end || thread->cas_next <= old)
+        take_cas_run(thread);
     uint64_t cas = thread->cas_next++;
     if (cas == old) { /* chosen by a client */
         cas = thread->cas_next++;
         MUST(thread->cas_next <= thread->cas_end);
     }
     return cas;
+}
+
+uint64_t cas_next_run(struct cache_thread *thread, size_t n)
+{
+    if (!thread->cache->has_cas)
+        return 0;
+    if (thread->cas_end - thread->cas_next < n)
+        take_cas_run(thread);
+    uint64_t first = thread->cas_next;
+    thread->cas_next += n;
+    return first;
 }
 
 /* ---- publishing ---- */

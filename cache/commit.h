@@ -46,6 +46,10 @@ void item_reap(struct cache_thread *thread, struct cache_tenant *tenant,
 
 /* The next cas; above `old` unless a client chose that. 0 without cas. */
 uint64_t cas_next(struct cache_thread *thread, uint64_t old);
+/* The first of n in a row, at most CAS_RUN_MAX, for items that may turn out to need a higher one.
+ */
+#define CAS_RUN_MAX 64u
+uint64_t cas_next_run(struct cache_thread *thread, size_t n);
 
 /* A new item in its room, with everything but its cas set. */
 struct commit {

@@ -121,6 +121,8 @@ static inline bool item_is_expired(const struct item *item, uint32_t now)
 /* Bytes of the words behind the key. */
 static inline size_t item_words(uint8_t layout)
 {
+    if (LIKELY(!(layout & (ITEM_HAS_FLAGS | ITEM_HAS_WIDE_CAS | ITEM_HAS_WIDE_LENGTH))))
+        return 0;
     return (layout & ITEM_HAS_FLAGS ? 4u : 0u) + (layout & ITEM_HAS_WIDE_CAS ? 8u : 0u) +
            (layout & ITEM_HAS_WIDE_LENGTH ? 4u : 0u);
 }

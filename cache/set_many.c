@@ -20,7 +20,8 @@ struct run {
     uint32_t now;
     enum queue_kind queue;
     unsigned group;
-    size_t size; /* of all */
+    size_t size;  /* of all */
+    uint64_t cas; /* of the first; 0 without cas */
     struct room room;
     size_t n;
     struct step steps[CACHE_SETS_MAX];
@@ -77,16 +78,31 @@ ALWAYS_INLINE bool plan(struct run *run, const struct cache_key *key, const stru
     return true;
 }
 
+#define CACHE_LINE 64u
+
+/* What follows the room is the next run's: nobody has touched it for long, and the first lock that
+ * is taken behind the writing would wait for it. */
+ALWAYS_INLINE void prefetch_room(const struct room *room)
+{
+    const char *end = (const char *)room->item + room->size;
+    for (size_t at = 0; at < room->size; at += CACHE_LINE)
+        __builtin_prefetch(end + at, 1);
+}
+
 /* Room for all of them in the open segment. */
 static bool reserve(struct run *run)
 {
     struct cache_tenant *tenant = run->tenant;
     uint32_t number =
         atomic_load_explicit(&tenant->open[run->queue][run->group], memory_order_acquire);
-    return log_enter(tenant, number, run->size, LOG_STORE, &run->room);
+    if (!log_enter(tenant, number, run->size, LOG_STORE, &run->room))
+        return false;
+    prefetch_room(&run->room);
+    return true;
 }
 
-static void fill(struct run *run, const struct cache_key *keys, const struct cache_set *sets)
+static void fill(struct run *run, const struct cache_key *keys, const struct cache_set *sets,
+                 uint64_t *cas_out)
 {
     const struct cache *cache = run->thread->cache;
     uint32_t location = run->room.location;
@@ -96,6 +112,8 @@ static void fill(struct run *run, const struct cache_key *keys, const struct cac
         struct item_shape shape = shape_of(cache, &keys[i], &sets[i]);
         item_init(item, &shape, step->layout, run->now);
         item_store_exptime(item, sets[i].exptime);
+        cas_out[i] = run->cas + (run->cas == 0 ? 0 : i);
+        item_set_cas(item, cas_out[i]);
         if (LIKELY(sets[i].value.n > 0))
             memcpy((uint8_t *)item + item_value_at(item), sets[i].value.p, sets[i].value.n);
         step->location = location;
@@ -131,8 +149,10 @@ ALWAYS_INLINE bool publish(const struct run *run, const struct cache_key *key, u
     bool is_done = is_there_still(run, key, bucket, step) &&
                    segment_owner(cache, run->room.segment) == tenant_word(run->tenant);
     if (LIKELY(is_done)) {
-        *cas_out = cache->has_cas ? cas_next(run->thread, item_cas(step->old.item)) : 0;
-        item_set_cas(item, *cas_out);
+        if (UNLIKELY(item_cas(step->old.item) >= *cas_out && cache->has_cas)) {
+            *cas_out = cas_next(run->thread, item_cas(step->old.item));
+            item_set_cas(item, *cas_out);
+        }
         item_inherit(item, step->old.item);
         bucket_switch(bucket, hint_slot(key->hint), step->location);
         horizon_add(cache, run->room.segment, exptime, (int32_t)step->size);
@@ -167,7 +187,8 @@ static size_t execute(struct run *run, const struct cache_key *keys, const struc
                       uint64_t *cas_out)
 {
     size_t i = 0;
-    fill(run, keys, sets);
+    run->cas = cas_next_run(run->thread, run->n);
+    fill(run, keys, sets, cas_out);
     while (i < run->n &&
            LIKELY(publish(run, &keys[i], sets[i].exptime, &run->steps[i], &cas_out[i])))
         i++;

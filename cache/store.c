@@ -2,19 +2,6 @@
 
 #include <sched.h>
 
-/* What memcached's largest item holds besides key and value; counted here too, so that the same -I
- * accepts the same values. */
-#define REFERENCE_OVERHEAD     51 /* header, the NUL of the key, CR LF */
-#define REFERENCE_OVERHEAD_CAS 8
-
-bool item_fits(const struct cache *cache, const struct cache_tenant *tenant, size_t n_key,
-               size_t n_value)
-{
-    size_t item_max = atomic_load_explicit(&tenant->item_max, memory_order_relaxed);
-    size_t n_overhead = REFERENCE_OVERHEAD + (cache->has_cas ? REFERENCE_OVERHEAD_CAS : 0);
-    return n_value <= item_max && n_overhead + n_key <= item_max - n_value;
-}
-
 /* May the store act on what is there? `old` is the item when verdict is CACHE_OK. */
 static enum cache_result judge_store(const struct cache *cache, const struct cache_store *store,
                                      enum cache_result verdict, const struct item *old,

@@ -9,8 +9,18 @@
 /* A store that meets a flush, or another writer, begins again so many times. */
 #define STORE_TRIES 10000u
 
-MUST_USE bool item_fits(const struct cache *cache, const struct cache_tenant *tenant, size_t n_key,
-                        size_t n_value);
+/* What memcached's largest item holds besides key and value; counted here too, so that the same -I
+ * accepts the same values. */
+#define REFERENCE_OVERHEAD     51 /* header, the NUL of the key, CR LF */
+#define REFERENCE_OVERHEAD_CAS 8
+
+MUST_USE static inline bool item_fits(const struct cache *cache, const struct cache_tenant *tenant,
+                                      size_t n_key, size_t n_value)
+{
+    size_t item_max = atomic_load_explicit(&tenant->item_max, memory_order_relaxed);
+    size_t n_overhead = REFERENCE_OVERHEAD + (cache->has_cas ? REFERENCE_OVERHEAD_CAS : 0);
+    return n_value <= item_max && n_overhead + n_key <= item_max - n_value;
+}
 
 /* Counts an access: hits up to their limit, the second, and that it was fetched. */
 void item_bump(struct item *item, uint32_t now);
