@@ -150,7 +150,7 @@ ALWAYS_INLINE size_t put_hit(const struct request *request, const struct reply *
     return (size_t)(put(at, value) - out);
 }
 
-size_t binary_stored(const struct bare_set *set, uint64_t cas, uint8_t *out)
+size_t binary_encode_stored(const struct bare_set *set, uint64_t cas, uint8_t *out)
 {
     memset(out, 0, BINARY_HEADER);
     out[0] = BINARY_REPLY;

@@ -201,20 +201,20 @@ NEVER_INLINE enum parse_result give_up_unread(struct request *out, size_t *n_con
 
 enum { OPCODE_SET = 0x01, OPCODE_SETQ = 0x11, N_SET_EXTRAS = 8 };
 
-bool binary_parse_bare_set(const uint8_t *p, size_t n, struct bare_set *out, size_t *n_consumed_out)
+size_t binary_parse_bare_set(const uint8_t *p, size_t n, struct bare_set *out)
 {
     if (UNLIKELY(n < BINARY_HEADER || p[0] != BINARY_REQUEST))
-        return false;
+        return 0;
     out->opcode = p[BINARY_AT_OPCODE];
     out->is_quiet = out->opcode == OPCODE_SETQ;
     if (!out->is_quiet && out->opcode != OPCODE_SET)
-        return false;
+        return 0;
     uint32_t n_key = load_be16(p + BINARY_AT_N_KEY), n_body = load_be32(p + BINARY_AT_N_BODY);
     uint32_t n_least = N_SET_EXTRAS + n_key;
     if (UNLIKELY(p[BINARY_AT_N_EXTRAS] != N_SET_EXTRAS || n_key == 0 || n_key > KEY_MAX ||
                  n_body < n_least || n_body > n - BINARY_HEADER ||
                  load_be64(p + BINARY_AT_CAS) != 0))
-        return false;
+        return 0;
     const uint8_t *extras = p + BINARY_HEADER;
     out->key = slice_of(extras + N_SET_EXTRAS, n_key);
     out->value = extras + n_least;
@@ -224,8 +224,7 @@ bool binary_parse_bare_set(const uint8_t *p, size_t n, struct bare_set *out, siz
     out->opaque = load_be32(p + BINARY_AT_OPAQUE);
     out->n_head = BINARY_HEADER + n_least;
     out->dialect = DIALECT_BINARY;
-    *n_consumed_out = BINARY_HEADER + (size_t)n_body;
-    return true;
+    return BINARY_HEADER + (size_t)n_body;
 }
 
 void binary_set_request(const struct bare_set *set, struct request *out)

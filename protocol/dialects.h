@@ -56,10 +56,6 @@ struct dialect_encoder {
     size_t (*stat_end)(const struct request *, uint8_t *out);
 };
 
-/* encode_bare_stored for a set that is not quiet. */
-size_t text_stored(uint8_t *out);
-size_t binary_stored(const struct bare_set *set, uint64_t cas, uint8_t *out);
-
 extern const struct dialect_encoder text_encoder;
 extern const struct dialect_encoder meta_encoder;
 extern const struct dialect_encoder binary_encoder;

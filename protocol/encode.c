@@ -22,13 +22,6 @@ size_t encode_whole(const struct request *request, const struct reply *reply, st
     return encoders[request->dialect]->whole(request, reply, value, out);
 }
 
-size_t encode_bare_stored(const struct bare_set *set, uint64_t cas, uint8_t *out)
-{
-    if (set->is_quiet)
-        return 0;
-    return set->dialect == DIALECT_TEXT ? text_stored(out) : binary_stored(set, cas, out);
-}
-
 bool encode_is_hidden(const struct request *request, const struct reply *reply)
 {
     return encoders[request->dialect]->is_hidden(request, reply);

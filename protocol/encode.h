@@ -38,7 +38,17 @@ size_t encode_bare_hit(struct slice key, uint32_t client_flags, struct slice val
 
 /* encode_whole for a bare set that was stored: at most ENCODE_STORED_MAX bytes. */
 #define ENCODE_STORED_MAX 24
-size_t encode_bare_stored(const struct bare_set *set, uint64_t cas, uint8_t *out);
+size_t binary_encode_stored(const struct bare_set *set, uint64_t cas, uint8_t *out);
+static inline size_t encode_bare_stored(const struct bare_set *set, uint64_t cas, uint8_t *out)
+{
+    static const char text[] = "STORED\r\n";
+    if (set->is_quiet)
+        return 0;
+    if (set->dialect == DIALECT_BINARY)
+        return binary_encode_stored(set, cas, out);
+    memcpy(out, text, sizeof text - 1);
+    return sizeof text - 1;
+}
 
 /* True when quietness hides this reply; its value must not be sent either. */
 bool encode_is_hidden(const struct request *request, const struct reply *reply);

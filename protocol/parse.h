@@ -61,20 +61,19 @@ struct bare_set {
 };
 
 /* For a connection that speaks text, or binary: of parse_bare_set. */
-MUST_USE bool text_parse_bare_set(struct parser *parser, const uint8_t *p, size_t n,
-                                  struct bare_set *out, size_t *n_consumed_out);
-MUST_USE bool binary_parse_bare_set(const uint8_t *p, size_t n, struct bare_set *out,
-                                    size_t *n_consumed_out);
+MUST_USE size_t text_parse_bare_set(struct parser *parser, const uint8_t *p, size_t n,
+                                    struct bare_set *out);
+MUST_USE size_t binary_parse_bare_set(const uint8_t *p, size_t n, struct bare_set *out);
 
-/* Parses one request if it is a bare set, and its value with it; p[0..n) is not empty. False:
- * nothing is consumed, and the request, which may be a set all the same, is parse_request's. */
-MUST_USE static inline bool parse_bare_set(struct parser *parser, const uint8_t *p, size_t n,
-                                           struct bare_set *out, size_t *n_consumed_out)
+/* Parses one request if it is a bare set, and its value with it; p[0..n) is not empty. Returns how
+ * many bytes they are. 0: none, and the request, which may be a set all the same, is
+ * parse_request's. */
+MUST_USE static inline size_t parse_bare_set(struct parser *parser, const uint8_t *p, size_t n,
+                                             struct bare_set *out)
 {
-    if (p[0] == 's')
-        return parser->protocol == PROTOCOL_TEXT && parser->multiget == 0 &&
-               text_parse_bare_set(parser, p, n, out, n_consumed_out);
-    return parser->protocol == PROTOCOL_BINARY && binary_parse_bare_set(p, n, out, n_consumed_out);
+    if (parser->protocol == PROTOCOL_TEXT)
+        return p[0] == 's' && parser->multiget == 0 ? text_parse_bare_set(parser, p, n, out) : 0;
+    return parser->protocol == PROTOCOL_BINARY ? binary_parse_bare_set(p, n, out) : 0;
 }
 
 /* What parse_request would have made of it, with its value. */

@@ -9,11 +9,6 @@ uint8_t *put_status_line(uint8_t *at, const struct reply *reply)
     return text == NULL ? at : put_end(put_slice(at, slice_str(text)));
 }
 
-size_t text_stored(uint8_t *out)
-{
-    return (size_t)(PUT_LITERAL(out, "STORED\r\n") - out);
-}
-
 static bool text_is_hidden(const struct request *request, const struct reply *reply)
 {
     (void)reply;
@@ -52,7 +47,7 @@ ALWAYS_INLINE size_t text_head(const struct request *request, const struct reply
     case STATUS_NUMBER:
         return (size_t)(put_end(put_u64(out, reply->number)) - out);
     case STATUS_STORED:
-        return text_stored(out);
+        return (size_t)(PUT_LITERAL(out, "STORED\r\n") - out);
     default:
         return is_repeated_error(request) ? 0 : (size_t)(put_status_line(out, reply) - out);
     }
@@ -87,7 +82,7 @@ static size_t text_whole(const struct request *request, const struct reply *repl
     if (LIKELY(reply->status == STATUS_HIT && reply->has_value && !request->is_quiet))
         return put_value(request, reply, value, out);
     if (LIKELY(reply->status == STATUS_STORED))
-        return request->is_quiet ? 0 : text_stored(out);
+        return request->is_quiet ? 0 : (size_t)(PUT_LITERAL(out, "STORED\r\n") - out);
     return put_whole(text_head, text_tail, request, reply, value, out);
 }
 

@@ -430,6 +430,10 @@ ALWAYS_INLINE const uint8_t *take_digits(const uint8_t *at, const uint8_t *end,
 ALWAYS_INLINE const uint8_t *take_digits_word(const uint8_t *at, const uint8_t *end,
                                               uint32_t *number_out)
 {
+    if (LIKELY(end - at >= 2 && at[1] == ' ')) { /* most flags and times are 0 */
+        *number_out = (uint32_t)*at - '0';
+        return *number_out <= 9 ? at + 2 : NULL;
+    }
     at = take_digits(at, end, number_out);
     return at != NULL && at < end && *at == ' ' ? at + 1 : NULL;
 }
@@ -467,18 +471,16 @@ ALWAYS_INLINE bool parse_usual_set(const uint8_t *p, size_t n, struct bare_set *
     return true;
 }
 
-bool text_parse_bare_set(struct parser *parser, const uint8_t *p, size_t n, struct bare_set *out,
-                         size_t *n_consumed_out)
+size_t text_parse_bare_set(struct parser *parser, const uint8_t *p, size_t n, struct bare_set *out)
 {
     if (UNLIKELY(!parse_usual_set(p, n, out)))
-        return false;
+        return 0;
     size_t at_end = (size_t)out->n_head + out->n_value;
     if (UNLIKELY(n < at_end + VALUE_TRAILER || p[at_end] != '\r' || p[at_end + 1] != '\n'))
-        return false;
+        return 0;
     out->value = p + out->n_head;
     parser->n_searched = 0;
-    *n_consumed_out = at_end + VALUE_TRAILER;
-    return true;
+    return at_end + VALUE_TRAILER;
 }
 
 void text_set_request(const struct bare_set *set, struct request *out)

@@ -56,13 +56,13 @@ ALWAYS_INLINE size_t parse_gets(struct conn *conn, struct input *in, struct batc
 NEVER_INLINE bool parse_set(struct conn *conn, struct input *in, struct batch_entry *entry,
                             struct cache_key *key, struct bare_set *set)
 {
-    size_t n_consumed;
-    if (!parse_bare_set(&conn->parser, in->p + in->at, in->n - in->at, set, &n_consumed))
+    size_t n = parse_bare_set(&conn->parser, in->p + in->at, in->n - in->at, set);
+    if (n == 0)
         return false;
     entry->kind = ENTRY_BARE_SET;
     entry->is_last = true;
     key->bytes = set->key;
-    in->at += n_consumed;
+    in->at += n;
     return true;
 }
 
