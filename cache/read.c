@@ -96,14 +96,15 @@ void cache_prefetch(const struct cache *cache, const struct cache_tenant *tenant
     uint64_t state = index_state(&cache->index), salt = tenant->salt;
     size_t i, behind = 0;
     for (i = 0; i < n; i++) {
-        struct bucket_pair *pair = &pairs[i % PREFETCH_LAG];
         if (i >= PREFETCH_LAG) {
-            keys[behind].hint = prefetch_item(cache, *pair, keys[behind].hash);
+            keys[behind].hint = prefetch_item(cache, pairs[i % PREFETCH_LAG], keys[behind].hash);
             behind++;
         }
-        keys[i].hash = hash_short(&cache->hash_key, keys[i].bytes, salt);
-        *pair = buckets_of(&cache->index, state, keys[i].hash);
-        prefetch_buckets(*pair);
+        uint64_t hash = hash_short(&cache->hash_key, keys[i].bytes, salt);
+        struct bucket_pair pair = buckets_of(&cache->index, state, hash);
+        prefetch_buckets(pair);
+        keys[i].hash = hash;
+        pairs[i % PREFETCH_LAG] = pair;
     }
     for (; behind < n; behind++)
         keys[behind].hint = prefetch_item(cache, pairs[behind % PREFETCH_LAG], keys[behind].hash);
