@@ -81,15 +81,39 @@ const char *certificate_dates_complaint(const X509 *certificate, int64_t now_s)
     return NULL;
 }
 
+/* What OpenSSL has read out of a certificate, and refuses it by. */
+struct reading {
+    uint32_t flags;     /* of the extensions */
+    int key_bits;       /* of security; 0: no key, or it is not known what it is worth */
+    int signature_bits; /* likewise */
+};
+
+static struct reading what_was_read(X509 *certificate)
+{
+    struct reading reading = {.flags = X509_get_extension_flags(certificate)};
+    const EVP_PKEY *key = X509_get0_pubkey(certificate);
+    if (key != NULL)
+        reading.key_bits = EVP_PKEY_get_security_bits(key);
+    if (X509_get_signature_info(certificate, NULL, NULL, &reading.signature_bits, NULL) != 1)
+        reading.signature_bits = 0;
+    return reading;
+}
+
 bool certificate_is_whole(X509 *certificate)
 {
-    uint32_t flags = X509_get_extension_flags(certificate);
-    bool has_key = X509_get0_pubkey(certificate) != NULL;
-    if (has_key && (flags & EXFLAG_INVALID) == 0)
+    struct reading first = what_was_read(certificate);
+    /* Its own issuer by name, but not by its signature: so it is when that could not be judged. */
+    bool is_odd = (first.flags & (EXFLAG_INVALID | EXFLAG_NO_FINGERPRINT)) != 0 ||
+                  (first.flags & (EXFLAG_SI | EXFLAG_SS)) == EXFLAG_SI;
+    if (first.key_bits > 0 && first.signature_bits > 0 && !is_odd)
         return true;
     X509 *again = X509_dup(certificate);
-    bool is_same = again != NULL && X509_get_extension_flags(again) == flags &&
-                   (X509_get0_pubkey(again) != NULL) == has_key;
+    struct reading second = {0};
+    if (again != NULL)
+        second = what_was_read(again);
+    bool is_same = again != NULL && second.flags == first.flags &&
+                   second.key_bits == first.key_bits &&
+                   second.signature_bits == first.signature_bits;
     X509_free(again);
     ERR_clear_error();
     return is_same;

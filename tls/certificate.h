@@ -29,7 +29,7 @@ MUST_USE bool certificate_time(const ASN1_TIME *time, int64_t *time_s_out);
 /* NULL = within its dates at now_s, else the complaint. */
 const char *certificate_dates_complaint(const X509 *certificate, int64_t now_s);
 
-/* OpenSSL keeps a certificate whose key or extensions it could not decode, as it does with kinds
+/* OpenSSL keeps a certificate whose key, signature or extensions it could not read, as with kinds
  * that it does not know. False when memory was short instead: read again, it is another. */
 MUST_USE bool certificate_is_whole(X509 *certificate);
 

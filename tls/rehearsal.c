@@ -212,6 +212,32 @@ static bool try_client_certificate(struct context *context)
     return is_good;
 }
 
+static bool lacks_signature(void)
+{
+    unsigned long error = ERR_peek_error();
+    return ERR_GET_LIB(error) == ERR_LIB_SSL &&
+           (ERR_GET_REASON(error) == SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM ||
+            ERR_GET_REASON(error) == SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS);
+}
+
+/* An algorithm for which memory was short when its context was made is to OpenSSL as if there were
+ * none. Would another context, with the same certificate, have one? */
+static bool has_lost_signature(const struct context *context, const char *name, int version)
+{
+    const SSL_CTX *ours = context_for_name(context, name);
+    const char *ciphers = context->config.ciphers;
+    struct context fresh = {.config = context->config, .ssl_ctx = SSL_CTX_new(TLS_server_method())};
+    if (fresh.ssl_ctx == NULL)
+        return true;
+    SSL_CTX_set_security_level(fresh.ssl_ctx, SSL_CTX_get_security_level(ours));
+    bool has_one = (ciphers == NULL || SSL_CTX_set_cipher_list(fresh.ssl_ctx, ciphers) == 1) &&
+                   SSL_CTX_use_cert_and_key(fresh.ssl_ctx, SSL_CTX_get0_certificate(ours),
+                                            SSL_CTX_get0_privatekey(ours), NULL, 1) == 1 &&
+                   try_version(&fresh, NULL, version) == WORKS;
+    SSL_CTX_free(fresh.ssl_ctx);
+    return has_one;
+}
+
 static bool try_certificate(struct context *context, const char *name, const char *file,
                             struct tls_report *report)
 {
@@ -220,6 +246,9 @@ static bool try_certificate(struct context *context, const char *name, const cha
     for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
         ERR_clear_error();
         enum verdict verdict = try_version(context, name, versions[i]);
+        if (verdict == RULED_OUT && lacks_signature() &&
+            has_lost_signature(context, name, versions[i]))
+            return report_fail(report, TRY_WORDS, file, "out of memory");
         has_worked = has_worked || verdict == WORKS;
         if (verdict == FAILS || (!has_worked && i + 1 == sizeof versions / sizeof *versions))
             return report_fail(report, TRY_WORDS, file, NULL);

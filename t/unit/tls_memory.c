@@ -1,6 +1,9 @@
 /* OpenSSL's allocations fail one after the other, in the server's calls only. */
 #include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
+#include "tls/certificate.h"
 #include "t/unit/tls_pair.h"
 #include "t/unit/tls_shortage.h"
 
@@ -101,6 +104,50 @@ START_TEST(each_allocation_of_a_reload_fails_once)
 }
 END_TEST
 
+/* The certificate that signs itself, read where an allocation may fail; NULL when it was noticed.
+ */
+static X509 *read_certificate(long n_fails)
+{
+    BIO *bio = BIO_new_file(pair_file("ca.pem"), "r");
+    ck_assert_ptr_nonnull(bio);
+    tls_shortage_set(n_fails);
+    tls_shortage_begin();
+    X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    if (certificate != NULL)
+        (void)X509_check_purpose(certificate, -1, 0);
+    tls_shortage_end();
+    BIO_free(bio);
+    ERR_clear_error();
+    if (certificate == NULL || certificate_is_whole(certificate))
+        return certificate;
+    X509_free(certificate);
+    return NULL;
+}
+
+START_TEST(each_allocation_of_a_certificate_fails_once)
+{
+    X509 *good = read_certificate(0);
+    ck_assert_ptr_nonnull(good);
+    long n = 0;
+    bool has_struck;
+    do {
+        X509 *certificate = read_certificate(++n);
+        has_struck = tls_shortage_has_struck();
+        if (certificate == NULL)
+            continue;
+        ck_assert_msg(X509_get_extension_flags(certificate) == X509_get_extension_flags(good),
+                      "allocation %ld: the flags are %x, not %x", n,
+                      X509_get_extension_flags(certificate), X509_get_extension_flags(good));
+        ck_assert_msg(EVP_PKEY_get_security_bits(X509_get0_pubkey(certificate)) ==
+                          EVP_PKEY_get_security_bits(X509_get0_pubkey(good)),
+                      "allocation %ld: the key differs", n);
+        X509_free(certificate);
+    } while (has_struck);
+    ck_assert_int_gt(n, 50);
+    X509_free(good);
+}
+END_TEST
+
 int main(void)
 {
     tls_shortage_install();
@@ -108,6 +155,7 @@ int main(void)
     TCase *tc = tcase_create("rows");
     tcase_add_loop_test(tc, each_allocation_of_a_connection_fails_once, 0, 2);
     tcase_add_test(tc, each_allocation_of_a_reload_fails_once);
+    tcase_add_test(tc, each_allocation_of_a_certificate_fails_once);
     suite_add_tcase(suite, tc);
     return pair_run(suite);
 }
