@@ -70,7 +70,7 @@ def plaintext_to_tls_port():
                     assert is_refusal(answer_to(c, pieces)), pieces
                 n += 1
         assert witness.get(b"a") == b"kept"
-        assert int(server.stats(b"tls")["handshakes_plain"]) == n
+        wait_for(lambda: int(server.stats(b"tls")["handshakes_plain"]) == n, "the count of plain ones")
         with server.tls() as c:
             assert c.get(b"a") == b"kept"
     is_told_once(server, "plaintext_on_tls_port")
@@ -147,7 +147,7 @@ def one_byte_and_silence():
             with server.raw() as c:
                 c.send(byte)
                 assert c.wait_closed() == b""
-        assert server.stats(b"tls")["handshakes_failed"] == "4"
+        wait_for(lambda: server.stats(b"tls")["handshakes_failed"] == "4", "the failures' count")
         clients = [server.raw(), server.connect(), server.connect(), server.connect()]
         for c, byte in zip(clients, (b"\x16", b"\x16", b"g", b"\x80")):
             c.send(byte)
