@@ -239,11 +239,11 @@ MUST_USE enum auth_result auth_submit(struct auth_session *session, enum auth_st
 MUST_USE enum auth_result auth_submit_text(struct auth_session *session, struct secret **line,
                                            struct auth_now now, auth_done_fn *done, void *done_arg);
 
-/* Checks a PLAIN message (AUTH_START) or a text client's line at once, where this takes microseconds:
- * a password that is known to be right, or that nothing slow has a say about. True: as after
- * auth_submit and the callback, auth_collect has the outcome. False: auth_submit it; nothing was
- * done but that an unfinished exchange has ended. The bytes stay the caller's, who wipes them.
- * Owner. */
+/* Checks a PLAIN message (AUTH_START) or a text client's line at once, where this takes
+ * microseconds: a password that is known to be right, or that nothing slow has a say about. True:
+ * as after auth_submit and the callback, auth_collect has the outcome. False: auth_submit it;
+ * nothing was done but that an unfinished exchange has ended. The bytes stay the caller's, who
+ * wipes them. Owner. */
 MUST_USE bool auth_try_plain(struct auth_session *session, struct slice message,
                              struct auth_now now);
 MUST_USE bool auth_try_text(struct auth_session *session, struct slice line, struct auth_now now);

@@ -81,8 +81,8 @@ enum session_turn { TURN_FINISHED, TURN_LATER };
 enum session_turn exchange_run(struct auth_session *session, uint64_t now_ms,
                                uint64_t *start_ms_out);
 
-/* On the owner: checks a password for which that takes microseconds. False: it needs an auth thread,
- * and nothing was done but that an unfinished exchange has ended. */
+/* On the owner: checks a password for which that takes microseconds. False: it needs an auth
+ * thread, and nothing was done but that an unfinished exchange has ended. */
 bool exchange_try(struct auth_session *session, struct slice name, struct slice password,
                   uint64_t now_ms);
 

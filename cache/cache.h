@@ -151,8 +151,9 @@ struct cache_key {
 
 /* Keyed with a secret of the process (hash.h). Thread: any. */
 uint64_t cache_hash(const struct cache *cache, const struct cache_tenant *tenant, struct slice key);
-/* Hashes the keys of a batch, and fetches what looking them up will touch: the buckets of a key some
- * keys before its item, so that cache misses overlap. What comes of an empty key means nothing. */
+/* Hashes the keys of a batch, and fetches what looking them up will touch: the buckets of a key
+ * some keys before its item, so that cache misses overlap. What comes of an empty key means
+ * nothing. */
 void cache_prefetch(const struct cache *cache, const struct cache_tenant *tenant,
                     struct cache_key *keys, size_t n);
 /* The parts of it for a key that is hashed. The second tells where the item seems to be, which
