@@ -43,7 +43,7 @@ enum password_answer {
     PASSWORD_OPEN,  /* password_check has to tell */
 };
 
-/* tag: of name and password (password_tag). True for -Y users, and for what was proven lately. */
+/* tag: of name and password (password_tag). Knows -Y users and passwords proven lately. */
 enum password_answer password_recall(struct users *users, const uint8_t *tag, struct slice name,
                                      int64_t wall_s, struct proof *proof_out);
 
