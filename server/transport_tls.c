@@ -13,7 +13,8 @@
 
 /* What TLS adds to a connection. */
 struct link {
-    struct tls_session *session;
+    struct tls *tls;
+    struct tls_session *session; /* NULL until the peer has spoken */
     struct conn *conn;
     struct job job;         /* a part of the handshake, on a job thread */
     struct message message; /* its end, back on the worker */
@@ -48,12 +49,7 @@ bool transport_tls_attach(struct conn *conn)
     if (link == NULL)
         return false;
     link->conn = conn;
-    link->session =
-        tls_session_create(conn->worker->server->tls, conn->fd, wanted_cert(conn->listener));
-    if (link->session == NULL) {
-        free(link);
-        return false;
-    }
+    link->tls = conn->worker->server->tls;
     conn->transport = &transport_tls;
     conn->transport_state = link;
     return true;
@@ -107,6 +103,15 @@ static enum io io_of(struct conn *conn, enum tls_outcome outcome)
 
 /* ---- handshake: costly parts run on a job thread; the worker waits for the socket between ---- */
 
+/* What a session takes of time and memory is not spent on a peer that says nothing. */
+static bool has_session(struct link *link)
+{
+    const struct conn *conn = link->conn;
+    if (link->session == NULL)
+        link->session = tls_session_create(link->tls, conn->fd, wanted_cert(conn->listener));
+    return link->session != NULL;
+}
+
 static void handshake_done(struct worker *worker, struct message *message)
 {
     struct link *link = (struct link *)((char *)message - offsetof(struct link, message));
@@ -118,7 +123,7 @@ static void handshake_run(struct job *job)
 {
     struct link *link = (struct link *)((char *)job - offsetof(struct link, job));
     struct worker *worker = link->conn->worker;
-    link->outcome = tls_handshake(link->session);
+    link->outcome = has_session(link) ? tls_handshake(link->session) : TLS_CLOSED;
     worker_tell(worker, &link->message);
 }
 
@@ -131,13 +136,12 @@ static void handshake_submit(struct conn *conn)
     jobs_submit(conn->worker->server->jobs, &link->job);
 }
 
-/* The way to a job thread and back costs more than some parts do: those are done here. But each may
- * take 100 us, so that many would hold up whom the worker serves: they are left to the job threads,
- * which give way. */
+/* The way to a job thread and back costs more than some parts do: those are done here. */
 static bool handshake_lightly(struct conn *conn)
 {
     struct link *link = link_of(conn);
-    return !conn->worker->has_shaken && tls_handshake_lightly(link->session, &link->outcome);
+    return !conn->worker->has_shaken && has_session(link) &&
+           tls_handshake_lightly(link->session, &link->outcome);
 }
 
 static enum io tls_transport_handshake(struct conn *conn)
@@ -149,7 +153,7 @@ static enum io tls_transport_handshake(struct conn *conn)
     }
     conn->is_job_done = false;
     enum io io = io_of(conn, link->outcome);
-    if (io == IO_CLOSED)
+    if (io == IO_CLOSED && link->session != NULL)
         report_failure(conn);
     return io;
 }
@@ -222,7 +226,7 @@ static bool tls_transport_has_pending(const struct conn *conn)
 static void tls_transport_close(struct conn *conn)
 {
     struct link *link = link_of(conn);
-    if (!conn->has_job && tls_session_is_ready(link->session)) {
+    if (!conn->has_job && link->session != NULL && tls_session_is_ready(link->session)) {
         /* A socket that does not take the close_notify loses it: nobody waits for it. */
         enum tls_outcome ignored = tls_shutdown(link->session);
         (void)ignored;

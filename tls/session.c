@@ -195,6 +195,7 @@ static void note_handshake(struct tls_session *session)
 {
     struct state_counters *counters = &session->context->tls->counters;
     session->is_ready = true;
+    session->is_drained = SSL_has_pending(session->ssl) == 0;
     session->n_fruitless = 0;
     bool is_resumed = SSL_session_reused(session->ssl) == 1;
     if (!is_resumed && session->context->config.has_session_cache)

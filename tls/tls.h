@@ -185,8 +185,8 @@ MUST_USE enum tls_outcome tls_write(struct tls_session *session, const uint8_t *
  * not finished, failure before). Close the descriptor after DONE or CLOSED. */
 MUST_USE enum tls_outcome tls_shutdown(struct tls_session *session);
 
-/* Are there bytes inside that the poller cannot see? True only after a tls_read that was DONE
- * and left something; such a connection must be given another turn without waiting. */
+/* Are there bytes inside that the poller cannot see? True only after a handshake or a tls_read that
+ * was DONE and left something; such a connection must go on without waiting. */
 bool tls_has_pending(const struct tls_session *session);
 
 /* Is the handshake finished? */

@@ -48,6 +48,9 @@ static int wire_read(BIO *bio, char *out, int size)
     while (n < 0 && errno == EINTR);
     if (n == 0)
         session->saw_eof = true;
+    /* Less than was asked for is all there was: another recv would only say so. */
+    if (n > 0 && n < size)
+        session->n_recvs_left = 0;
     if (n > 0)
         session->n_fruitless += (uint32_t)n;
     if (n > 0 && session->opening == TLS_OPENING_NONE)

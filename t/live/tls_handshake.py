@@ -263,6 +263,18 @@ def silent_handshakes():
             c.close()
 
 
+@case
+def silence_costs_no_session():
+    """What TLS takes is taken when a client speaks."""
+    with TlsServer("-m", 64, "-t", 1) as server, server.tls() as c:
+        assert c.ask(b"mn") == b"MN"
+        silent = [server.raw() for _ in range(20)]
+        wait_for(lambda: int(server.stats()["curr_connections"]) > 20, "the connections")
+        assert counter(server, "sessions") == 1, "more than the one that has spoken"
+        for s in silent:
+            s.close()
+
+
 def latencies(c, n):
     """The median and the 99th of 100, in seconds."""
     found = []
