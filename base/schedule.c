@@ -46,6 +46,14 @@ void schedule_serve(void)
     (void)set(&attributes);
 }
 
+unsigned schedule_processors(void)
+{
+    cpu_set_t allowed;
+    /* Refused where the kernel knows more processors than the set holds. */
+    int n = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : CPU_SETSIZE;
+    return n > 0 ? (unsigned)n : 1;
+}
+
 /* SCHED_BATCH keeps it from interrupting others when it is woken itself. */
 void schedule_give_way(void)
 {

@@ -12,4 +12,7 @@ void schedule_serve(void);
  * it. */
 void schedule_give_way(void);
 
+/* How many processors the calling thread may run on; at least 1. */
+unsigned schedule_processors(void);
+
 #endif

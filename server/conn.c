@@ -71,7 +71,11 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (UNLIKELY(state == CONN_HANDSHAKE)) {
-        worker_shake_later(conn->worker, conn);
+        /* Once is enough: while many wait, each turn would be told of all of them again. */
+        if (conn->is_queued)
+            (void)arm(conn, 0);
+        else
+            worker_shake_later(conn->worker, conn);
         return;
     }
     worker_online(conn->worker);

@@ -1,4 +1,5 @@
 #include "auth/auth.h"
+#include "base/schedule.h"
 #include "server/clock.h"
 #include "server/create_auth.h"
 #include "server/create_cache.h"
@@ -471,6 +472,7 @@ int main(int argc, char **argv)
         pthread_mutex_init(&m->server.refresh_lock, NULL);
         pthread_mutex_init(&m->server.memory_lock, NULL);
         m->server.n_workers = (unsigned)m->settings.n_threads;
+        m->server.workers_share = m->server.n_workers > schedule_processors();
         m->server.stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         atomic_store(&m->server.verbosity, (int)m->settings.verbosity);
         trace_turn(&m->server, TRACE_LOGGED, m->settings.verbosity >= TRACE_VERBOSITY);

@@ -341,7 +341,7 @@ enum step step_handshake(struct conn *conn)
     case IO_DONE:
         login_by_transport(conn);
         conn_enter(conn, CONN_HEAD);
-        return conn->transport->has_pending(conn) ? STEP_AGAIN : STEP_WAIT;
+        return conn_has_pending(conn) ? STEP_AGAIN : STEP_WAIT;
     case IO_WANT_READ:
     case IO_WANT_WRITE:
         return STEP_WAIT;

@@ -174,14 +174,18 @@ static bool let_go_if_closed(struct worker *worker, struct conn *conn)
     return true;
 }
 
+/* A part of a handshake may take 100 us. Those whom this worker serves wait for one at most, and
+ * then have their turn. But a worker that goes on and on holds up those that share its processor:
+ * then job threads, which give way, get all parts but the first. */
 static void run_shaking(struct worker *worker)
 {
-    struct conn *next;
-    struct conn *conn = worker->first_shaking;
-    worker->first_shaking = NULL;
+    struct conn *conn;
+    bool is_one_all = !worker->server->workers_share;
     worker->has_shaken = false;
-    for (; conn != NULL; conn = next) {
-        next = conn->next_in_queue;
+    while ((conn = worker->first_shaking) != NULL) {
+        if (worker->has_shaken && is_one_all && state_now(conn) != CONN_CLOSING)
+            return;
+        worker->first_shaking = conn->next_in_queue;
         if (let_go_if_closed(worker, conn))
             continue;
         conn_run(conn);
@@ -268,10 +272,10 @@ static void drain(struct worker *worker)
 static void turn(struct worker *worker)
 {
     int flags = EVLOOP_ONCE;
-    if (worker->ready != NULL)
-        flags |= EVLOOP_NONBLOCK;
-    else
+    if (worker->ready == NULL)
         offline(worker);
+    if (worker->ready != NULL || worker->first_shaking != NULL)
+        flags |= EVLOOP_NONBLOCK;
     (void)event_base_loop(worker->base, flags);
     worker_end_turn(worker);
 }

@@ -90,9 +90,9 @@ struct worker {
     uint32_t draw_random;
     struct conn *ready;         /* yielded, to be resumed after the others had their turn */
     struct conn *closed;        /* to be freed at the end of the turn */
-    struct conn *first_shaking; /* what came of their handshakes has not been looked at */
+    struct conn *first_shaking; /* they go on with their handshakes */
     struct conn *last_shaking;
-    bool has_shaken; /* in this turn: what else waits is for the job threads */
+    bool has_shaken; /* in this turn: what else goes on is for the job threads */
     unsigned n_conns;
     struct conn *first_stranger; /* nobody is logged in there: see strangers.h */
     struct conn *last_stranger;
@@ -138,8 +138,8 @@ static inline void worker_online(struct worker *worker)
 /* Puts a connection on the list of those that go on without waiting for their socket. */
 void worker_make_ready(struct worker *worker, struct conn *conn);
 
-/* Has the connection go on with its handshake at the end of the turn, when those that are served
- * have been answered. */
+/* Has the connection go on with its handshake at the end of a turn, when those that are served have
+ * been answered, in the order of the calls. */
 void worker_shake_later(struct worker *worker, struct conn *conn);
 
 /* Has a closed connection freed at the end of the turn. While a list of those that go on or a

@@ -91,6 +91,32 @@ START_TEST(who_is_nicer_already_stays_so)
 }
 END_TEST
 
+static void *count_one(void *arg)
+{
+    unsigned *n_found = arg;
+    cpu_set_t allowed, one;
+    int processor = 0;
+    ck_assert_int_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    while (!CPU_ISSET(processor, &allowed))
+        processor++;
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    *n_found = schedule_processors();
+    return NULL;
+}
+
+START_TEST(processors_are_those_of_the_thread)
+{
+    pthread_t thread;
+    unsigned n_found = 0;
+    ck_assert_uint_ge(schedule_processors(), 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, count_one, &n_found), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_uint_eq(n_found, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schedule");
@@ -98,6 +124,7 @@ int main(void)
     tcase_add_test(tcase, who_serves_has_short_slices_and_stays_as_nice);
     tcase_add_test(tcase, who_computes_gives_way);
     tcase_add_test(tcase, who_is_nicer_already_stays_so);
+    tcase_add_test(tcase, processors_are_those_of_the_thread);
     suite_add_tcase(suite, tcase);
     return unit_run(suite);
 }
