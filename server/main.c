@@ -359,7 +359,7 @@ static int become_server(struct master *m)
     struct user user;
     int failed = privileges_find_user(settings, &user);
     if (failed == 0)
-        failed = process_set_limits(settings);
+        failed = process_set_limits(&m->settings);
     if (failed == 0)
         failed = begin_takeover(m);
     if (failed == 0)

@@ -79,26 +79,35 @@ static void raise_lock_limit(void)
     (void)setrlimit(RLIMIT_MEMLOCK, &limit);
 }
 
-int process_set_limits(const struct settings *settings)
+/* Fewer connections than nobody has asked for by number. False: there would be hardly any. */
+static bool serve_fewer(struct settings *settings, rlim_t n_descriptors, rlim_t n_own)
 {
-    struct rlimit limit;
-    rlim_t wanted =
-        settings->max_connections + SPARE_DESCRIPTORS + settings->n_threads * WORKER_DESCRIPTORS;
-    int failed = set_core_limit(settings);
-    if (failed != 0)
-        return failed;
-    if (settings->locks_memory)
-        raise_lock_limit();
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    if (settings->is_given[SETTING_max_connections] || n_descriptors < 2 * n_own)
+        return false;
+    unsigned long long n_usual = settings->max_connections;
+    settings->max_connections = n_descriptors - n_own;
+    fprintf(stderr, "keepd: warning: `ulimit -Hn` is %llu: %llu connections instead of %llu\n",
+            (unsigned long long)n_descriptors, (unsigned long long)settings->max_connections,
+            n_usual);
+    return true;
+}
+
+static int set_descriptor_limit(struct settings *settings)
+{
+    struct rlimit limit, before;
+    rlim_t n_own = SPARE_DESCRIPTORS + settings->n_threads * WORKER_DESCRIPTORS;
+    rlim_t wanted = settings->max_connections + n_own;
+    if (getrlimit(RLIMIT_NOFILE, &before) != 0) {
         fprintf(stderr, "failed to getrlimit number of files\n");
         return EXIT_NO_RESOURCE;
     }
-    if (limit.rlim_cur >= wanted)
+    if (before.rlim_cur >= wanted)
         return 0;
-    limit.rlim_cur = wanted;
-    if (limit.rlim_max < wanted)
-        limit.rlim_max = wanted;
+    limit = (struct rlimit){wanted, before.rlim_max < wanted ? wanted : before.rlim_max};
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return 0;
+    limit = (struct rlimit){before.rlim_max, before.rlim_max};
+    if (serve_fewer(settings, before.rlim_max, n_own) && setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return 0;
     fprintf(stderr,
             "failed to set rlimit for open files. Try starting as root or requesting "
@@ -106,6 +115,16 @@ int process_set_limits(const struct settings *settings)
             "keepd: -c %llu needs %llu descriptors: raise `ulimit -n`, or lower -c\n",
             (unsigned long long)settings->max_connections, (unsigned long long)wanted);
     return EXIT_NO_RESOURCE;
+}
+
+int process_set_limits(struct settings *settings)
+{
+    int failed = set_core_limit(settings);
+    if (failed != 0)
+        return failed;
+    if (settings->locks_memory)
+        raise_lock_limit();
+    return set_descriptor_limit(settings);
 }
 
 static int wait_for_child(int fd)

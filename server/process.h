@@ -15,8 +15,9 @@ MUST_USE int process_refuse(int code, const char *sentence);
 MUST_USE int process_open_stdio(void);
 /* Closes what the starting process left open, but for n_kept descriptors behind stderr. */
 void process_close_inherited(unsigned n_kept);
-/* Enough descriptors for -c connections; core files as -r says, none otherwise. */
-MUST_USE int process_set_limits(const struct settings *settings);
+/* Enough descriptors for -c connections, or fewer connections where -c was not given and the hard
+ * limit is too low; core files as -r says, none otherwise. */
+MUST_USE int process_set_limits(struct settings *settings);
 /* With -d goes to the background. *parent_fd_out (-1 before) is then for process_tell_parent. */
 MUST_USE int process_daemonize(const struct settings *settings, int *parent_fd_out);
 /* The start is over: the waiting parent ends with this exit code. */

@@ -103,6 +103,31 @@ def memory_is_closed_to_others():
             assert re.search(r"^Max core file size +0 +0 ", f.read(), re.M)
 
 
+def poor(*args, **options):
+    """A server of nobody's, who may have 1,024 descriptors and no more."""
+    need_root()
+
+    def become_poor():
+        open_folder()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+        os.setgid(NOBODY.pw_gid)
+        os.setuid(NOBODY.pw_uid)
+    try:
+        return Server("-t", "2", *args, user=False, limits=become_poor, **options)
+    except PermissionError:
+        raise Skip("nobody may not run this build")
+
+
+@case(keepd_only="the last clients wait for a descriptor")
+def few_descriptors_are_fewer_connections():
+    with poor() as server:
+        n_served = int(server.stats()["max_connections"])
+        assert 512 <= n_served < 1024, n_served
+        assert "`ulimit -Hn` is 1024: %d connections instead of 1024" % n_served in server.log()
+    with poor("-c", "1024", wait=False, expect_exit=71) as server:
+        assert server.wait_log("-c 1024 needs")
+
+
 @case
 def core_files_when_asked_for():
     with Server("-r") as server:
