@@ -39,7 +39,7 @@ struct server {
     struct udp_set *udp;       /* NULL without -U */
     struct worker **workers;
     unsigned n_workers;
-    bool workers_share; /* there are more of them than processors */
+    bool workers_share;          /* there are more of them than processors */
     struct listen_handed handed; /* listening sockets of the service manager or the predecessor */
 
     pthread_mutex_t refresh_lock;  /* files are read again by one thread at a time */
