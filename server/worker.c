@@ -280,18 +280,9 @@ static void turn(struct worker *worker)
     worker_end_turn(worker);
 }
 
-/* Nobody cancels a worker. A C library that lets a thread be cancelled in each recv and send may
- * take locked instructions to begin and to end that, but none where it need not begin. */
-static void forbid_cancelling(void)
-{
-    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-    (void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
-}
-
 static void *run(void *arg)
 {
     struct worker *worker = arg;
-    forbid_cancelling();
     schedule_serve();
     while (!atomic_load_explicit(&worker->is_stopping, memory_order_relaxed))
         turn(worker);
