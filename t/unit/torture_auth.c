@@ -5,14 +5,6 @@
 
 #include "auth/edit.h"
 
-/* libconfuse cannot free what it has half built when memory ran out: that is left, not crashed on.
- */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libconfuse\n";
-}
-
 static const struct auth_transport loopback = {
     .is_loopback = true, .address = {.family = AUTH_PEER_IPV4, .ip = {127, 0, 0, 1}}};
 
