@@ -85,7 +85,9 @@ class Server:
         self.log = open(lab.folder / f"{name}.log", "wb")
         self.plain_address = ""  # to store the keys through, when it is not the address measured
         if case.transport == "unix":
-            self.address = str(lab.folder / f"{name}.sock")
+            path = lab.folder / f"{name}.sock"
+            path.unlink(missing_ok=True)  # the one before leaves it
+            self.address = str(path)
         else:
             self.address = f"127.0.0.1:{free_port()}"
         command = self._canned(script) if name == "canned" else self._command()
