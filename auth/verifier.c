@@ -3,9 +3,10 @@
 #include "base/number.h"
 #include "base/secret.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/sha.h>
+#include <openssl/params.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -215,27 +216,25 @@ bool verifier_shares_derivation(const struct verifier *a, const struct verifier 
            slice_equal(slice_of(a->salt, a->n_salt), slice_of(b->salt, b->n_salt));
 }
 
-/* HMAC (RFC 2104) by hand: a login takes one, and the library would look its digest up, and hash
- * the key, each time anew. What is copied here has both behind it. */
+/* Keyed once: a login takes a copy, where HMAC() would look its digest up and hash the key anew. */
 struct tag_key {
-    EVP_MD_CTX *inner;
-    EVP_MD_CTX *outer;
+    EVP_MAC_CTX *keyed;
 };
 
-static EVP_MD_CTX *padded(const uint8_t *bytes, uint8_t pad)
+static EVP_MAC_CTX *keyed_mac(const uint8_t bytes[VERIFIER_TAG_SIZE])
 {
-    uint8_t block[SHA256_CBLOCK];
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    memset(block, pad, sizeof block);
-    for (size_t i = 0; i < VERIFIER_TAG_SIZE; i++)
-        block[i] ^= bytes[i];
-    if (context != NULL && (EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1 ||
-                            EVP_DigestUpdate(context, block, sizeof block) != 1)) {
-        EVP_MD_CTX_free(context);
-        context = NULL;
-    }
-    secret_wipe(block, sizeof block);
-    return context;
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *keyed = mac != NULL ? EVP_MAC_CTX_new(mac) : NULL;
+    EVP_MAC_free(mac);
+    if (keyed != NULL && EVP_MAC_init(keyed, bytes, VERIFIER_TAG_SIZE, params) == 1)
+        return keyed;
+    EVP_MAC_CTX_free(keyed);
+    return NULL;
 }
 
 struct tag_key *tag_key_create(const uint8_t bytes[VERIFIER_TAG_SIZE])
@@ -243,9 +242,8 @@ struct tag_key *tag_key_create(const uint8_t bytes[VERIFIER_TAG_SIZE])
     struct tag_key *key = calloc(1, sizeof *key);
     if (key == NULL)
         return NULL;
-    key->inner = padded(bytes, 0x36);
-    key->outer = padded(bytes, 0x5c);
-    if (key->inner == NULL || key->outer == NULL)
+    key->keyed = keyed_mac(bytes);
+    if (key->keyed == NULL)
         tag_key_destroy(&key);
     return key;
 }
@@ -256,33 +254,22 @@ void tag_key_destroy(struct tag_key **key)
     if (k == NULL)
         return;
     *key = NULL;
-    EVP_MD_CTX_free(k->inner);
-    EVP_MD_CTX_free(k->outer);
+    EVP_MAC_CTX_free(k->keyed);
     free(k);
 }
 
 /* The length of the first part stands before it: no other two parts make the same bytes. */
-static bool hash_parts(EVP_MD_CTX *context, const struct tag_key *key, struct slice first,
-                       struct slice second, uint8_t *out)
-{
-    uint64_t n = first.n;
-    return EVP_MD_CTX_copy_ex(context, key->inner) == 1 &&
-           EVP_DigestUpdate(context, &n, sizeof n) == 1 &&
-           EVP_DigestUpdate(context, first.p, first.n) == 1 &&
-           EVP_DigestUpdate(context, second.p, second.n) == 1 &&
-           EVP_DigestFinal_ex(context, out, NULL) == 1;
-}
-
 bool verifier_tag(const struct tag_key *key, struct slice first, struct slice second,
                   uint8_t tag_out[VERIFIER_TAG_SIZE])
 {
-    uint8_t inner[VERIFIER_TAG_SIZE];
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool is_good = context != NULL && hash_parts(context, key, first, second, inner) &&
-                   EVP_MD_CTX_copy_ex(context, key->outer) == 1 &&
-                   EVP_DigestUpdate(context, inner, sizeof inner) == 1 &&
-                   EVP_DigestFinal_ex(context, tag_out, NULL) == 1;
-    EVP_MD_CTX_free(context);
-    secret_wipe(inner, sizeof inner);
-    return is_good;
+    uint64_t n_first = first.n;
+    size_t n = 0;
+    EVP_MAC_CTX *mac = EVP_MAC_CTX_dup(key->keyed);
+    bool is_good = mac != NULL &&
+                   EVP_MAC_update(mac, (const uint8_t *)&n_first, sizeof n_first) == 1 &&
+                   EVP_MAC_update(mac, first.p, first.n) == 1 &&
+                   EVP_MAC_update(mac, second.p, second.n) == 1 &&
+                   EVP_MAC_final(mac, tag_out, &n, VERIFIER_TAG_SIZE) == 1;
+    EVP_MAC_CTX_free(mac);
+    return is_good && n == VERIFIER_TAG_SIZE;
 }
