@@ -386,22 +386,20 @@ static bool check_outside(struct auth_session *session, struct slice name, struc
 static enum session_turn text_login(struct auth_session *session, uint64_t now_ms,
                                     uint64_t *start_ms_out)
 {
-    struct slice line = data_of(session);
-    const uint8_t *space = line.n > 0 ? memchr(line.p, ' ', line.n) : NULL;
+    struct plain_parts parts;
     enum session_turn turn;
-    MUST(space != NULL);
-    struct slice name = slice_of(line.p, (size_t)(space - line.p));
-    struct slice password = slice_of(space + 1, line.n - name.n - 1);
-    set_user(session, name);
-    if (name.n > AUTH_NAME_MAX || memchr(line.p, '\0', line.n) != NULL)
-        return fail(session, "malformed user or password", false, now_ms);
+    const char *complaint = plain_parse_line(data_of(session), &parts);
+    set_user(session, parts.user);
+    if (complaint != NULL)
+        return fail(session, complaint, false, now_ms);
     if (!auth_is_text_allowed(session->auth, &session->transport))
         return fail(session, obstacle_reasons[OBSTACLE_CLEAR_TEXT], false, now_ms);
     if (!is_admitted(session, now_ms, start_ms_out, &turn))
         return turn;
-    if (!host_password(session, name, password) && !check_outside(session, name, password))
+    if (!host_password(session, parts.user, parts.password) &&
+        !check_outside(session, parts.user, parts.password))
         return fail(session, wrong_credential(session), true, now_ms);
-    set_user(session, name);
+    set_user(session, parts.user);
     return succeed(session, slice_of(NULL, 0), now_ms);
 }
 

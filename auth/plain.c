@@ -27,3 +27,14 @@ const char *plain_parse(struct slice message, struct plain_parts *parts_out)
     *parts_out = (struct plain_parts){.user = user, .password = rest};
     return NULL;
 }
+
+const char *plain_parse_line(struct slice line, struct plain_parts *parts_out)
+{
+    const uint8_t *space = line.n > 0 ? memchr(line.p, ' ', line.n) : NULL;
+    size_t n = space != NULL ? (size_t)(space - line.p) : line.n;
+    *parts_out = (struct plain_parts){.user = slice_of(line.p, n)};
+    if (space == NULL || n > AUTH_NAME_MAX || memchr(line.p, '\0', line.n) != NULL)
+        return "malformed user or password";
+    parts_out->password = slice_of(space + 1, line.n - n - 1);
+    return NULL;
+}

@@ -27,10 +27,11 @@ struct file_mark {
 MUST_USE struct remembered *remembered_create(const char *path);
 void remembered_destroy(struct remembered **remembered); /* accepts NULL, clears */
 
-/* Before a check. False: what it proves is not to be kept (no such file, or a network's). */
+/* Before a check. False: there is no such file, and nothing to keep. */
 MUST_USE bool remembered_begin(const struct remembered *remembered, struct file_mark *mark_out);
 
-/* After a check that has proven it: kept if the file is still that of the mark. */
+/* After a check that has proven it: kept if the file is still that of the mark, not changed lately,
+ * and not on a network or in another process (FUSE), which a worker would have to wait for. */
 void remembered_keep(struct remembered *remembered, const uint8_t tag[VERIFIER_TAG_SIZE],
                      const struct file_mark *mark, int64_t wall_s);
 

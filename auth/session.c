@@ -222,17 +222,14 @@ bool auth_try_plain(struct auth_session *session, struct slice message, struct a
 
 bool auth_try_text(struct auth_session *session, struct slice line, struct auth_now now)
 {
-    const uint8_t *space = line.n > 0 ? memchr(line.p, ' ', line.n) : NULL;
-    if (session->work_is_out || space == NULL || memchr(line.p, '\0', line.n) != NULL)
-        return false;
-    struct slice name = slice_of(line.p, (size_t)(space - line.p));
-    if (name.n > AUTH_NAME_MAX || line.n > AUTH_DATA_MAX ||
+    struct plain_parts parts;
+    if (session->work_is_out || line.n > AUTH_DATA_MAX || plain_parse_line(line, &parts) != NULL ||
         !auth_is_text_allowed(session->auth, &session->transport))
         return false;
     session->work = WORK_TEXT;
     session->now = now;
     session->wire_name[0] = '\0';
-    return finish_at_once(session, name, slice_of(space + 1, line.n - name.n - 1));
+    return finish_at_once(session, parts.user, parts.password);
 }
 
 void auth_collect(struct auth_session *session, struct auth_now now,
