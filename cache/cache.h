@@ -280,6 +280,9 @@ MUST_USE enum cache_result cache_store(struct cache_thread *thread, struct cache
                                        const struct cache_store *store,
                                        struct cache_stored *stored_out);
 
+/* Bytes that such an item takes, header and all, before they are rounded. */
+uint32_t cache_item_size(size_t n_key, uint32_t n_value, uint32_t client_flags, bool has_exptime);
+
 /* A plain set of a value that is at hand. */
 struct cache_set {
     struct slice value;

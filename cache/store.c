@@ -2,6 +2,15 @@
 
 #include <sched.h>
 
+uint32_t cache_item_size(size_t n_key, uint32_t n_value, uint32_t client_flags, bool has_exptime)
+{
+    struct item_shape shape = {.key.n = n_key,
+                               .client_flags = client_flags,
+                               .n_value = n_value,
+                               .has_exptime = has_exptime};
+    return (uint32_t)item_shape_n_bytes(&shape, item_layout(&shape));
+}
+
 /* May the store act on what is there? `old` is the item when verdict is CACHE_OK. */
 static enum cache_result judge_store(const struct cache *cache, const struct cache_store *store,
                                      enum cache_result verdict, const struct item *old,

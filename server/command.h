@@ -26,13 +26,6 @@ typedef enum execute_result command_function(const struct command *command);
 enum execute_result command_get_conclude(const struct command *command, enum cache_result result,
                                          const struct cache_item *item);
 
-/* About what an item of the engine takes. */
-static inline uint32_t command_size_stored(size_t n_key, uint32_t n_value, bool has_exptime)
-{
-    enum { ITEM_HEADER = 16, ITEM_EXPTIME = 4 };
-    return (uint32_t)(ITEM_HEADER + (has_exptime ? ITEM_EXPTIME : 0) + n_key + n_value);
-}
-
 /* Unix seconds at which an exptime as sent is over: CACHE_NEVER, CACHE_PAST, or later. */
 static inline uint32_t exptime_absolute(int64_t exptime, uint32_t now)
 {

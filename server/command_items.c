@@ -373,7 +373,7 @@ static uint32_t size_stored(const struct command *c)
 {
     const struct request *r = c->request;
     bool is_joined = r->verb == VERB_APPEND || r->verb == VERB_PREPEND;
-    return is_joined ? 0 : command_size_stored(r->key.n, r->n_value, r->exptime != 0);
+    return is_joined ? 0 : cache_item_size(r->key.n, r->n_value, r->client_flags, r->exptime != 0);
 }
 
 /* Each name is a probe of its own. */

@@ -38,8 +38,9 @@ ALWAYS_INLINE void conclude(struct conn *conn, const struct input *in, size_t i,
     (void)in; /* without probes */
     PROBE(5, command__set, conn->fd, set->key.p, set->key.n, (int64_t)set->n_value, cas);
     if (UNLIKELY(tenant_follows(tenant, hash)))
-        tenant_tell_set(tenant, hash,
-                        command_size_stored(set->key.n, set->n_value, set->exptime != 0));
+        tenant_tell_set(
+            tenant, hash,
+            cache_item_size(set->key.n, set->n_value, set->client_flags, set->exptime != 0));
     out->n += encode_bare_stored(set, cas, out->p + out->n);
     PROBE(3, process__command__end, conn->fd, NULL, 0);
 }
