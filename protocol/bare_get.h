@@ -23,9 +23,9 @@ MUST_USE bool text_parse_bare_key(struct parser *parser, const uint8_t *p, size_
 MUST_USE ALWAYS_INLINE bool parse_lone_get(const uint8_t *p, size_t n, struct bare_get *out)
 {
     enum { N_VERB = sizeof "get " - 1 };
-    const uint8_t *key = p + N_VERB;
     if (UNLIKELY(n < N_VERB || memcmp(p, "get ", N_VERB) != 0))
         return false;
+    const uint8_t *key = p + N_VERB;
     const uint8_t *newline = find_gap(key, p + n, KEY_MAX + 2);
     if (UNLIKELY(newline == NULL || *newline != '\n'))
         return false;

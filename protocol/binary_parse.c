@@ -199,24 +199,24 @@ NEVER_INLINE enum parse_result give_up_unread(struct request *out, size_t *n_con
     return PARSE_BAD;
 }
 
-enum { OPCODE_SET = 0x01, OPCODE_SETQ = 0x11, N_SET_EXTRAS = 8 };
-
 size_t binary_parse_bare_set(const uint8_t *p, size_t n, struct bare_set *out)
 {
     if (UNLIKELY(n < BINARY_HEADER || p[0] != BINARY_REQUEST))
         return 0;
-    out->opcode = p[BINARY_AT_OPCODE];
-    out->is_quiet = out->opcode == OPCODE_SETQ;
-    if (!out->is_quiet && out->opcode != OPCODE_SET)
+    const struct opcode_row *row = &opcode_rows[p[BINARY_AT_OPCODE]];
+    const uint32_t n_extras = extras_lengths[EXTRAS_STORE].n_most;
+    if (row->verb != VERB_SET)
         return 0;
     uint32_t n_key = load_be16(p + BINARY_AT_N_KEY), n_body = load_be32(p + BINARY_AT_N_BODY);
-    uint32_t n_least = N_SET_EXTRAS + n_key;
-    if (UNLIKELY(p[BINARY_AT_N_EXTRAS] != N_SET_EXTRAS || n_key == 0 || n_key > KEY_MAX ||
+    uint32_t n_least = n_extras + n_key;
+    if (UNLIKELY(p[BINARY_AT_N_EXTRAS] != n_extras || n_key == 0 || n_key > KEY_MAX ||
                  n_body < n_least || n_body > n - BINARY_HEADER ||
                  load_be64(p + BINARY_AT_CAS) != 0))
         return 0;
     const uint8_t *extras = p + BINARY_HEADER;
-    out->key = slice_of(extras + N_SET_EXTRAS, n_key);
+    out->opcode = p[BINARY_AT_OPCODE];
+    out->is_quiet = row->form == FORM_QUIET;
+    out->key = slice_of(extras + n_extras, n_key);
     out->value = extras + n_least;
     out->n_value = n_body - n_least;
     out->client_flags = load_be32(extras);

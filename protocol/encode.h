@@ -38,16 +38,16 @@ size_t encode_bare_hit(struct slice key, uint32_t client_flags, struct slice val
 
 /* encode_whole for a bare set that was stored: at most ENCODE_STORED_MAX bytes. */
 #define ENCODE_STORED_MAX 24
+#define ENCODE_STORED     "STORED\r\n" /* the text of STATUS_STORED, in line */
 size_t binary_encode_stored(const struct bare_set *set, uint64_t cas, uint8_t *out);
 static inline size_t encode_bare_stored(const struct bare_set *set, uint64_t cas, uint8_t *out)
 {
-    static const char text[] = "STORED\r\n";
     if (set->is_quiet)
         return 0;
     if (set->dialect == DIALECT_BINARY)
         return binary_encode_stored(set, cas, out);
-    memcpy(out, text, sizeof text - 1);
-    return sizeof text - 1;
+    memcpy(out, ENCODE_STORED, sizeof ENCODE_STORED - 1);
+    return sizeof ENCODE_STORED - 1;
 }
 
 /* True when quietness hides this reply; its value must not be sent either. */

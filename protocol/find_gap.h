@@ -19,11 +19,12 @@ static inline unsigned ends_in_16(const uint8_t *at)
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(space, newline));
 }
 
-/* The first space or newline at or behind at; NULL when it is not among the next n_most bytes, or
- * when there are fewer than 16. */
+/* The first space or newline at or behind at; NULL when there is none, or fewer than 16 bytes. It
+ * is not searched for beyond the piece in which n_most bytes end: what is found may lie behind
+ * them. */
 static inline const uint8_t *find_gap(const uint8_t *at, const uint8_t *end, size_t n_most)
 {
-    const uint8_t *limit = at + n_most;
+    const uint8_t *start = at;
     if (end - at < 16)
         return NULL;
     for (;;) {
@@ -31,7 +32,7 @@ static inline const uint8_t *find_gap(const uint8_t *at, const uint8_t *end, siz
         if (found != 0)
             return at + __builtin_ctz(found);
         at += 16;
-        if (at >= end || at >= limit)
+        if (at >= end || (size_t)(at - start) >= n_most)
             return NULL;
         if (end - at < 16)
             at = end - 16;

@@ -47,7 +47,7 @@ ALWAYS_INLINE size_t text_head(const struct request *request, const struct reply
     case STATUS_NUMBER:
         return (size_t)(put_end(put_u64(out, reply->number)) - out);
     case STATUS_STORED:
-        return (size_t)(PUT_LITERAL(out, "STORED\r\n") - out);
+        return (size_t)(PUT_LITERAL(out, ENCODE_STORED) - out);
     default:
         return is_repeated_error(request) ? 0 : (size_t)(put_status_line(out, reply) - out);
     }
@@ -82,7 +82,7 @@ static size_t text_whole(const struct request *request, const struct reply *repl
     if (LIKELY(reply->status == STATUS_HIT && reply->has_value && !request->is_quiet))
         return put_value(request, reply, value, out);
     if (LIKELY(reply->status == STATUS_STORED))
-        return request->is_quiet ? 0 : (size_t)(PUT_LITERAL(out, "STORED\r\n") - out);
+        return request->is_quiet ? 0 : (size_t)(PUT_LITERAL(out, ENCODE_STORED) - out);
     return put_whole(text_head, text_tail, request, reply, value, out);
 }
 

@@ -454,9 +454,10 @@ ALWAYS_INLINE const uint8_t *take_set_end(const uint8_t *at, const uint8_t *end,
  * and at most noreply behind them. False: it may be any line, also one that is not complete. */
 ALWAYS_INLINE bool parse_usual_set(const uint8_t *p, size_t n, struct bare_set *out)
 {
-    const uint8_t *key = p + 4, *end = p + n, *at;
+    const uint8_t *end = p + n, *at;
     if (UNLIKELY(n < LINE_MIN || memcmp(p, "set ", 4) != 0))
         return false;
+    const uint8_t *key = p + 4;
     const uint8_t *gap = find_gap(key, end, KEY_MAX + 1);
     if (UNLIKELY(gap == NULL || *gap != ' ' || gap == key || gap - key > KEY_MAX))
         return false;
