@@ -7,11 +7,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static const struct auth_transport loopback = {
-    .is_loopback = true, .address = {.family = AUTH_PEER_IPV4, .ip = {127, 0, 0, 1}}};
-static const struct auth_transport distant = {
-    .address = {.family = AUTH_PEER_IPV4, .ip = {203, 0, 113, 9}}};
-
 static struct auth *auth;
 static struct auth_session *session;
 

@@ -16,6 +16,11 @@
 
 #define NOW ((struct auth_now){.wall_s = 1800000000, .mono_ms = 1000})
 
+static const struct auth_transport loopback = {
+    .is_loopback = true, .address = {.family = AUTH_PEER_IPV4, .ip = {127, 0, 0, 1}}};
+static const struct auth_transport distant = {
+    .address = {.family = AUTH_PEER_IPV4, .ip = {203, 0, 113, 9}}};
+
 static inline void file_write(const char *path, const char *text)
 {
     FILE *f = fopen(path, "w");

@@ -1,8 +1,5 @@
 #include "t/unit/auth_fixture.h"
 
-static const struct auth_transport loopback = {
-    .is_loopback = true, .address = {.family = AUTH_PEER_IPV4, .ip = {127, 0, 0, 1}}};
-
 static struct auth *auth;
 static struct auth_session *session;
 static const char *path;

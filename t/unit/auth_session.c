@@ -1,9 +1,6 @@
 /* Logins and refusals: who is let in, by which mechanism, and what the operator is told. */
 #include "t/unit/auth_login.h"
 
-static const struct auth_transport distant = {
-    .address = {.family = AUTH_PEER_IPV4, .ip = {203, 0, 113, 9}}};
-
 /* A whole SCRAM login; the outcome of its last message. */
 static struct auth_outcome scram_login(const char *mechanism, enum verifier_hash hash,
                                        const char *user, const char *password)

@@ -5,9 +5,6 @@
 
 #include "auth/edit.h"
 
-static const struct auth_transport loopback = {
-    .is_loopback = true, .address = {.family = AUTH_PEER_IPV4, .ip = {127, 0, 0, 1}}};
-
 static char tenants[4096];
 static const char *tenants_path;
 static const char *text_path;
